@@ -56,8 +56,9 @@ def text_lines(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[
 
 def _fonts() -> list[Path]:
     try:
+        # pillow first: matplotlib, which needs it, would be left half imported where it is missing.
+        import PIL  # noqa: F401, I001
         import matplotlib
-        import PIL  # noqa: F401
     except ImportError as error:
         raise DataError(
             f"rendered text lines need {error.name}: run `pip install 'nascompiler[data]'` (matplotlib for its fonts, "
