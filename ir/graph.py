@@ -411,10 +411,7 @@ def infer_types(node: Node) -> tuple[TensorType, ...]:
             raise InferenceError(f"{op.name}: {declared.name} is {value.type}; it must have {declared.rank} dimensions")
     types = tuple(v.type for v in node.operands)
     if op.is_open(node.attributes) or any(t.shape is None for t in types if op.dialect != "arch"):
-        dtype = types[0].dtype if types else DType.F32
-        for name in ("dtype", "to"):
-            chosen = node.attributes.get(name)
-            dtype = chosen if isinstance(chosen, DType) else dtype
+        dtype = partial_dtype(node, types)
         return (TensorType(None, dtype),) * op.result_count(node.attributes)
     extra: dict[str, Any] = {}
     if op.infer_uses_constants:
@@ -424,6 +421,17 @@ def infer_types(node: Node) -> tuple[TensorType, ...]:
     except InferenceError as error:
         raise InferenceError(f"{op.name}: {error}") from None
     return inferred if isinstance(inferred, tuple) else (inferred,)
+
+
+def partial_dtype(node: Node, types: tuple[TensorType, ...]) -> DType:
+    """The element type of a node's results when their shapes cannot be inferred yet; float32 where even that is open."""
+    rule = node.op.result_dtype
+    if isinstance(rule, str):
+        chosen = node.attributes[rule]
+        return chosen if isinstance(chosen, DType) else DType.F32
+    if isinstance(rule, int):
+        return types[rule].dtype if rule < len(types) else DType.F32
+    return rule
 
 
 def infer_all(graph: Graph) -> None:

@@ -11,7 +11,7 @@ absent optional operand as None, variadic ones as `*args`) and the attributes by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
@@ -19,7 +19,7 @@ from typing import Any
 
 from nascompiler.ir.attributes import Attribute, AttributeDef, SymbolRef, normalize, symbols_in
 from nascompiler.ir.errors import ModelError, choices_text, unknown
-from nascompiler.ir.types import DType, TensorType
+from nascompiler.ir.types import Array, DType, TensorType
 
 
 class InferenceError(ModelError):
@@ -66,10 +66,16 @@ class OpDef:
     macs: Callable[..., int] | None = None
     traits: frozenset[Trait] = frozenset()
     results: int | Callable[[Mapping[str, Attribute]], int] = 1
+    result_dtype: DType | int | str = 0
+    """Element type of the results while shapes are unknown: a type, the index of an operand, or an attribute's name."""
     infer_uses_constants: bool = False
     """Inference also gets `constants`, a tuple with the array of each operand that is a known constant, else None."""
     static_form: tuple[str, Mapping[str, str]] | None = None
     """Of a DYNAMIC op: the static op, and which operand (by name) becomes which attribute once it is constant."""
+    to_static: Callable[..., Mapping[str, Any] | None] | None = None
+    """Where renaming does not give the static attributes: `to_static(x: TensorType, *constants, *, ...)` does."""
+    result_dtype: DType | int = 0
+    """Element type of the results while no shape is known: a fixed one, or that of the operand with this index."""
     _by_name: dict[str, AttributeDef] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -138,6 +144,29 @@ class OpDef:
             if not (isinstance(value, SymbolRef) and self._by_name[name].kind.accepts(value))
             for _ in symbols_in(value)
         )
+
+    def static_attributes(
+        self,
+        operands: Sequence[TensorType | None],
+        constants: Sequence[Array | None],
+        attributes: Mapping[str, Attribute],
+    ) -> dict[str, Attribute] | None:
+        """Of a DYNAMIC op: the attributes of its static form, whose only operand is the first one.
+
+        `constants` are the arrays of the operands, None where not known. The result is None while an operand that is
+        present is not known, or the type of the first operand does not yet determine the attributes.
+        """
+        assert self.static_form is not None
+        if any(t is not None and c is None for t, c in zip(operands[1:], constants[1:], strict=True)):
+            return None
+        static, renamed = self.static_form
+        if self.to_static is not None:
+            found = self.to_static(operands[0], *constants[1:], **attributes)
+        else:
+            names = (o.name for o in self.operands[1:])
+            given = {renamed[n]: c.tolist() for n, c in zip(names, constants[1:], strict=True) if c is not None}
+            found = {**attributes, **given}
+        return None if found is None else OPS[static].complete_attributes(found)
 
     def padded(self, operands: tuple[Any, ...]) -> tuple[Any, ...]:
         """Operands with None for the optional ones that are absent."""

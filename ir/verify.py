@@ -126,7 +126,9 @@ def _attribute_faults(node: Node, root: Graph) -> Iterable[str]:
                 yield f"attribute {name} refers to {symbol}, which is no choice; choices: {_listed(root.choices)}"
             elif not wants_cell and isinstance(value, SymbolRef) and declared is not None:
                 for option in root.choices[symbol.name].options:
-                    accepted = declared.kind.accepts(option) or (type(option) is int and declared.kind.accepts(float(option)))
+                    accepted = declared.kind.accepts(option) or (
+                        type(option) is int and declared.kind.accepts(float(option))
+                    )
                     if not accepted:
                         yield f"option {option!r} of {symbol} does not fit {name}: {declared.kind.description}"
 
@@ -146,7 +148,9 @@ def _inference_faults(node: Node, where: str) -> Iterator[Fault]:
         return
     for value, type in zip(node.results, inferred, strict=True):
         if not _same(value.type, type):
-            yield Fault(where, f"%{value.name or value.index} is declared {value.type}, but inferred {type}", node.origin)
+            yield Fault(
+                where, f"%{value.name or value.index} is declared {value.type}, but inferred {type}", node.origin
+            )
 
 
 def _same(declared: TensorType, inferred: TensorType) -> bool:
@@ -164,6 +168,8 @@ def _type_faults(value: Value, static: bool) -> Iterator[Fault]:
             yield Fault(repr(value), "only integers are quantised")
         if q.axis is not None and value.type.shape is not None:
             if not 0 <= q.axis < len(value.type.shape):
-                yield Fault(repr(value), f"quantisation axis {q.axis} is outside its {len(value.type.shape)} dimensions")
+                yield Fault(
+                    repr(value), f"quantisation axis {q.axis} is outside its {len(value.type.shape)} dimensions"
+                )
             elif isinstance(size := value.type.shape[q.axis], int) and size != len(q.scale):
                 yield Fault(repr(value), f"{len(q.scale)} scales for {size} channels")

@@ -119,7 +119,9 @@ class _Parser:
             raise self.error(f"this is not a file of ours: it must start with 'nir {VERSION}'")
         version = self.integer("the version of the format")
         if version != VERSION:
-            raise self.error(f"format version {version} is not known; this release reads version {VERSION}", self.at - 1)
+            raise self.error(
+                f"format version {version} is not known; this release reads version {VERSION}", self.at - 1
+            )
         self.expect("graph")
         graph = self.graph(0)
         if self.kinds[self.at] != "end":
@@ -209,9 +211,7 @@ class _Parser:
             digest = self.take("hash", "a hash")[len("sha256:") :]
             array = self.store.get(digest)
             constant = (
-                Constant(type, digest=digest)
-                if array is None
-                else self.guarded(at, lambda: Constant.of(array, type))
+                Constant(type, digest=digest) if array is None else self.guarded(at, lambda: Constant.of(array, type))
             )
         else:
             items = self.tuple_value()

@@ -1,0 +1,1 @@
+"""What all passes share: contracts, registry, pipelines, manager, instruments, patterns, rewriter."""
