@@ -98,9 +98,7 @@ def string(name: str, default: Any = REQUIRED, *, among: Iterable[str] | None = 
 
 
 def dtype(name: str, default: Any = REQUIRED) -> AttributeDef:
-    return AttributeDef(
-        name, Kind(f"an element type ({choices_text(DType)})", lambda v: isinstance(v, DType)), default
-    )
+    return AttributeDef(name, Kind(f"an element type ({choices_text(DType)})", lambda v: isinstance(v, DType)), default)
 
 
 def symbol(name: str) -> AttributeDef:
@@ -109,7 +107,7 @@ def symbol(name: str) -> AttributeDef:
 
 
 def normalize(value: Any) -> Attribute:
-    """`value` in the closed attribute set (lists become tuples, NumPy scalars Python ones); TypeError if it has none."""
+    """`value` in the closed attribute set (lists become tuples); raises TypeError if it has none."""
     if isinstance(value, (bool, str, DType, SymbolRef)):
         return value
     if isinstance(value, (int, float)):
@@ -119,7 +117,8 @@ def normalize(value: Any) -> Attribute:
     if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         return normalize(value.item())
     raise TypeError(
-        f"{type(value).__name__} is not an attribute; accepted: bool, int, float, str, DType, SymbolRef and lists of them"
+        f"{type(value).__name__} is not an attribute; "
+        "accepted: bool, int, float, str, DType, SymbolRef and lists of them"
     )
 
 

@@ -48,7 +48,9 @@ class Builder:
         """A constant; see `Graph.constant`."""
         return self.graph.constant(values, name)
 
-    def op(self, op: str, *operands: Value | None, name: str = "", names: tuple[str, ...] = (), **attributes: Any) -> Any:
+    def op(
+        self, op: str, *operands: Value | None, name: str = "", names: tuple[str, ...] = (), **attributes: Any
+    ) -> Any:
         """Make a node; returns its result, or a tuple when the op has several results.
 
         Optional operands at the end may be None. Raises ModelError when operands or attributes do not fit.

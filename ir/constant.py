@@ -46,7 +46,9 @@ class Constant:
     def array(self) -> Array:
         """The values, read-only; raises ModelError for a placeholder."""
         if self._array is None:
-            raise ModelError(f"the values of constant {self.digest} ({self.type}) are not loaded: give the weights file")
+            raise ModelError(
+                f"the values of constant {self.digest} ({self.type}) are not loaded: give the weights file"
+            )
         return self._array
 
     @cached_property

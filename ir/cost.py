@@ -74,6 +74,6 @@ def parameters(graph: Graph) -> list[Value]:
             declared = node.op.operand_at(index)
             if value.constant is None or declared is None or not declared.parameter:
                 continue
-            if value.type.dtype.is_float and value.type.size > 1 or value.type.quantization is not None:
+            if (value.type.dtype.is_float and value.type.size > 1) or value.type.quantization is not None:
                 found.setdefault(id(value.constant), value)
     return list(found.values())

@@ -45,7 +45,7 @@ def write_text(path: str | Path, text: str) -> None:
 def load(path: str | Path, *, weights: bool = True) -> Graph:
     """Read a graph file; without the file of weights, its larger constants are placeholders.
 
-    Raises ParseError for text that is not ours, ModelError for unreadable files or weights that do not match their hash.
+    Raises ParseError for text that is not ours, ModelError for unreadable files and weights that belie their hash.
     """
     path = Path(path)
     try:

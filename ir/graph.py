@@ -424,7 +424,7 @@ def infer_types(node: Node) -> tuple[TensorType, ...]:
 
 
 def partial_dtype(node: Node, types: tuple[TensorType, ...]) -> DType:
-    """The element type of a node's results when their shapes cannot be inferred yet; float32 where even that is open."""
+    """The element type of a node's results when their shapes are not known yet; float32 where even that is open."""
     rule = node.op.result_dtype
     if isinstance(rule, str):
         chosen = node.attributes[rule]

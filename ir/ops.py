@@ -74,8 +74,6 @@ class OpDef:
     """Of a DYNAMIC op: the static op, and which operand (by name) becomes which attribute once it is constant."""
     to_static: Callable[..., Mapping[str, Any] | None] | None = None
     """Where renaming does not give the static attributes: `to_static(x: TensorType, *constants, *, ...)` does."""
-    result_dtype: DType | int = 0
-    """Element type of the results while no shape is known: a fixed one, or that of the operand with this index."""
     _by_name: dict[str, AttributeDef] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -107,7 +105,7 @@ class OpDef:
         return self.operands[-1] if self.operands and self.operands[-1].variadic else None
 
     def complete_attributes(self, given: Mapping[str, Any]) -> dict[str, Attribute]:
-        """`given` normalised and with defaults, in declared order; raises ModelError listing every attribute at fault."""
+        """`given` normalised and with defaults, in declared order; raises ModelError listing every fault."""
         wrong = [
             f"unknown attribute {name!r} (accepted: {choices_text(self._by_name)})"
             for name in given

@@ -158,7 +158,7 @@ def difference(before: dict[str, Array], after: dict[str, Array], allowed: Prese
 
 @dataclass
 class Reproducer(Instrument):
-    """When a pass fails, writes the graph before it and the pipeline still to run; `nascompiler opt FILE` replays it."""
+    """When a pass fails, writes the graph before it and the passes still to run; `nascompiler opt FILE` replays it."""
 
     folder: Path
     written: Path | None = None

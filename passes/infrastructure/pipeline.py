@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -78,11 +78,11 @@ class Pipeline:
         for step in self.passes():
             if step.requires_level and level is not None and level not in step.requires_level:
                 wanted = choices_text(step.requires_level)
-                hint = _providers(lambda p: p.ensures_level in step.requires_level)
+                hint = _hint(name for name, cls in PASSES.items() if cls.ensures_level in step.requires_level)
                 raise UsageError(f"{step.name} needs {wanted}; the pipeline is still at {level}{hint}")
             for fact in sorted(step.requires):
                 if facts.get(fact) is False:
-                    hint = _providers(lambda p: fact in p.ensures)
+                    hint = _hint(name for name, cls in PASSES.items() if fact in cls.ensures)
                     raise UsageError(f"{step.name} needs {fact}, which does not hold there{hint}")
                 facts[fact] = True
             if step.ensures_level is not None:
@@ -100,8 +100,8 @@ def _passes(steps: tuple[Step | Fixpoint, ...]) -> Iterator[Pass]:
             yield from _passes(step.steps)
 
 
-def _providers(provides: Any) -> str:
-    names = [name for name, cls in PASSES.items() if provides(cls)]
+def _hint(providers: Iterable[str]) -> str:
+    names = list(providers)
     return f": add {choices_text(names)}" if names else ""
 
 
@@ -197,7 +197,8 @@ class _Parser:
         at = 0
         while True:
             match = _TOKEN.match(text, at)
-            assert match is not None and match.lastgroup is not None
+            assert match is not None
+            assert match.lastgroup is not None
             self.tokens.append((match.lastgroup, match.group(match.lastgroup), match.start(match.lastgroup)))
             if match.lastgroup == "bad":
                 self.at = len(self.tokens) - 1
