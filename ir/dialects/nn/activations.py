@@ -48,7 +48,7 @@ def _activation(
 def _clip(x: Array, *, min: float, max: float) -> Any:
     if x.dtype.kind == "f":
         return np.minimum(np.maximum(x, min), max)
-    limits = np.iinfo(x.dtype)
+    limits = np.iinfo(x.dtype.name)
     low = limits.min if min <= limits.min else limits.max if min > limits.max else math.ceil(min)
     high = limits.max if max >= limits.max else limits.min if max < limits.min else math.floor(max)
     return np.minimum(np.maximum(x, low), high)
@@ -100,7 +100,7 @@ _activation("tanh", "The hyperbolic tangent.", np.tanh)
 _activation("softplus", "log(1 + e^x).", lambda x: np.logaddexp(x, 0))
 _activation(
     "hard_sigmoid",
-    "`alpha` * x + `beta` between 0 and 1; the defaults are relu6(x + 3) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2).",
+    "`alpha` * x + `beta` between 0 and 1; by default relu6(x + 3) / 6 (MobileNetV3, arXiv:1905.02244, section 5.2).",
     _hard_sigmoid,
     number("alpha", 1 / 6),
     number("beta", 0.5),

@@ -80,9 +80,7 @@ def _conv2d(
     else:
         parts = [
             _dense(part, filters, strides, dilation)
-            for part, filters in zip(
-                np.split(image, groups, axis=3), np.split(kernel, groups, axis=3), strict=True
-            )
+            for part, filters in zip(np.split(image, groups, axis=3), np.split(kernel, groups, axis=3), strict=True)
         ]
         result = parts[0] if groups == 1 else np.concatenate(parts, axis=3)
     if bias is not None:
@@ -129,8 +127,8 @@ register_op(
     OpDef(
         name="nn.conv2d",
         summary=(
-            "Convolution of x [N, H, W, C] with weight [kh, kw, C / groups, O], plus bias [O]; `padding` is (top, left, "
-            "bottom, right) zeros. Depthwise: groups = C, weight [kh, kw, 1, C * m]. -> [N, H', W', O]."
+            "Convolution of x [N, H, W, C] with weight [kh, kw, C / groups, O], plus bias [O]; `padding` is (top, "
+            "left, bottom, right) zeros. Depthwise: groups = C, weight [kh, kw, 1, C * m]. -> [N, H', W', O]."
         ),
         operands=_OPERANDS,
         attributes=(*_WINDOW_ATTRIBUTES, _DILATION, _GROUPS),
@@ -170,8 +168,9 @@ def _infer_transpose(
         full = (length - 1) * strides[axis] + extent(taps, dilation[axis]) + output_padding[axis]
         if full - cropped < 1 or length < 1 or taps < 1:
             raise InferenceError(
-                f"the {('height', 'width')[axis]} of x is {length}, which a kernel of {taps} with stride {strides[axis]} "
-                f"and dilation {dilation[axis]} spreads to {full}; padding {cropped} leaves nothing of it"
+                f"the {('height', 'width')[axis]} of x is {length}, which a kernel of {taps} with stride "
+                f"{strides[axis]} and dilation {dilation[axis]} spreads to {full}; "
+                f"padding {cropped} leaves nothing of it"
             )
         size.append(full - cropped)
     return TensorType((batch, *size, features), x.dtype)
@@ -229,6 +228,8 @@ register_op(
         ),
         infer=_infer_transpose,
         evaluate=_conv2d_transpose,
-        macs=lambda result, x, weight, bias, **attributes: x.size * TensorType((*dims(weight)[:2], dims(weight)[3])).size,
+        macs=lambda result, x, weight, bias, **attributes: (
+            x.size * TensorType((*dims(weight)[:2], dims(weight)[3])).size
+        ),
     )
 )

@@ -149,6 +149,7 @@ register_op(
         infer=lambda x, *, to: TensorType(dims(x), to),
         evaluate=_cast,
         traits=frozenset({Trait.ELEMENTWISE}),
+        result_dtype="to",
     )
 )
 

@@ -30,7 +30,7 @@ def shape_text(shape: Iterable[Dim]) -> str:
 
 
 def moved(x: TensorType, shape: Iterable[Dim]) -> TensorType:
-    """The type of a result whose elements are elements of `x`: a per-tensor quantisation stays, a per-axis one cannot."""
+    """The type of a result made of elements of `x`: a per-tensor quantisation stays, a per-axis one cannot."""
     per_tensor = x.quantization is None or x.quantization.axis is None
     return TensorType(tuple(shape), x.dtype, x.quantization if per_tensor else None)
 
@@ -112,7 +112,9 @@ def require_broadcasts_to(name: str, x: TensorType, target: Shape) -> None:
         for d, t in zip(reversed(dims(x)), reversed(target), strict=False)
     )
     if not fits:
-        raise InferenceError(f"{name} has shape {shape_text(dims(x))}, which does not broadcast to {shape_text(target)}")
+        raise InferenceError(
+            f"{name} has shape {shape_text(dims(x))}, which does not broadcast to {shape_text(target)}"
+        )
 
 
 def unify(a: Dim, b: Dim) -> Dim | bool:

@@ -28,7 +28,8 @@ def _infer_matmul(a: TensorType, b: TensorType) -> TensorType:
     inner = right[-2] if len(right) > 1 else right[0]
     if unify(left[-1], inner) is False:
         raise InferenceError(
-            f"a {shape_text(left)} has {left[-1]} columns but b {shape_text(right)} has {inner} rows; they must be equal"
+            f"a {shape_text(left)} has {left[-1]} columns but b {shape_text(right)} has {inner} rows; "
+            "they must be equal"
         )
     batch = _broadcast_batch(left, right)
     return TensorType((*batch, *rows, *columns), a.dtype)

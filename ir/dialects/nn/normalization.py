@@ -44,7 +44,7 @@ def _batch_norm(
     along[axis] = -1
     factor = like(scale / np.sqrt(variance.astype(np.float64) + epsilon), x)
     return like(
-        np.subtract(x, mean.reshape(along)) * factor.reshape(along) + bias.reshape(along),  # type: ignore[operator]
+        np.subtract(x, mean.reshape(along)) * factor.reshape(along) + bias.reshape(along),
         x,
     )
 

@@ -28,8 +28,9 @@ def _infer_pool(
         span = extent(kernel[axis], dilation[axis])
         if max(padding[axis], padding[axis + 2]) >= span:
             raise InferenceError(
-                f"padding {list(padding)} is not smaller than the kernel {list(kernel)} with dilation {list(dilation)}, "
-                f"which spans {span} along the {('height', 'width')[axis]}: a window would see nothing of x"
+                f"padding {list(padding)} is not smaller than the kernel {list(kernel)} with dilation "
+                f"{list(dilation)}, which spans {span} along the {('height', 'width')[axis]}: "
+                "a window would see nothing of x"
             )
     size = (
         output_size(0, height, kernel[0], strides[0], padding, dilation[0]),
@@ -51,9 +52,7 @@ def _pooled(x: Array, reduce: Any, initial: Any, *, kernel: Pair, strides: Pair,
 def _average_pool2d(
     x: Array, *, kernel: Pair, strides: Pair, padding: Padding, dilation: Pair, count_include_pad: bool
 ) -> Array:
-    total = _pooled(
-        padded(x.astype(np.float64), padding), np.add, 0, kernel=kernel, strides=strides, dilation=dilation
-    )
+    total = _pooled(padded(x.astype(np.float64), padding), np.add, 0, kernel=kernel, strides=strides, dilation=dilation)
     if count_include_pad:
         return like(total / (kernel[0] * kernel[1]), x)
     inside = padded(np.ones((1, *x.shape[1:3], 1)), padding)
@@ -62,19 +61,17 @@ def _average_pool2d(
 
 def lowest(dtype: np.dtype[np.generic]) -> float | int:
     """The neutral element of the maximum."""
-    return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype).min)
+    return -np.inf if dtype.kind == "f" else int(np.iinfo(dtype.name).min)
 
 
 def highest(dtype: np.dtype[np.generic]) -> float | int:
     """The neutral element of the minimum."""
-    return np.inf if dtype.kind == "f" else int(np.iinfo(dtype).max)
+    return np.inf if dtype.kind == "f" else int(np.iinfo(dtype.name).max)
 
 
 def _max_pool2d(x: Array, *, kernel: Pair, strides: Pair, padding: Padding, dilation: Pair) -> Array:
     low = lowest(x.dtype)
-    return like(
-        _pooled(padded(x, padding, low), np.maximum, low, kernel=kernel, strides=strides, dilation=dilation), x
-    )
+    return like(_pooled(padded(x, padding, low), np.maximum, low, kernel=kernel, strides=strides, dilation=dilation), x)
 
 
 register_op(
@@ -108,7 +105,7 @@ def _infer_global(x: TensorType) -> TensorType:
 
 
 def _global_max_pool(x: Array) -> Array:
-    return like(np.max(x, axis=(1, 2), keepdims=True, initial=lowest(x.dtype)), x)  # type: ignore[arg-type]
+    return like(np.max(x, axis=(1, 2), keepdims=True, initial=lowest(x.dtype)), x)
 
 
 register_op(

@@ -1,0 +1,115 @@
+"""Resizing of images by nearest neighbour or linear interpolation, in all coordinate conventions of ONNX Resize."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascompiler.ir.attributes import AttributeDef, Kind, integers, string
+from nascompiler.ir.dialects.nn.inference import dims, like, moved, shape_text
+from nascompiler.ir.dialects.nn.windows import Pair
+from nascompiler.ir.ops import InferenceError, OpDef, numbers, register_op
+from nascompiler.ir.types import Array, TensorType
+
+COORDINATES = (
+    "half_pixel",
+    "align_corners",
+    "asymmetric",
+    "pytorch_half_pixel",
+    "half_pixel_symmetric",
+    "tf_half_pixel_for_nn",
+)
+ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
+RESIZE_ATTRIBUTES = (
+    string("mode", "nearest", among=("nearest", "linear")),
+    string("coordinates", "half_pixel", among=COORDINATES),
+    string("rounding", "round_prefer_floor", among=ROUNDINGS),
+)
+
+
+def _is_scales(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) in (0, 2) and all(isinstance(v, float) and v > 0 for v in value)
+
+
+_SCALES = AttributeDef("scales", Kind("an empty list or 2 floats > 0, for height and width", _is_scales), ())
+
+
+def scaled_size(size: int, scale: float) -> int:
+    """What a dimension becomes under a scale of ONNX Resize: the product is rounded to float32, then down."""
+    return int(np.floor(np.float32(size) * np.float32(scale)))
+
+
+def source_coordinates(length: int, target: int, scale: float, coordinates: str) -> NDArray[np.float64]:
+    """Where the centre of each of `target` result elements lies among `length` elements (ONNX Resize-19)."""
+    index = np.arange(target, dtype=np.float64)
+    if coordinates == "asymmetric":
+        return index / scale
+    if coordinates == "tf_half_pixel_for_nn":
+        return (index + 0.5) / scale
+    if coordinates == "align_corners":
+        return index * ((length - 1) / (target - 1) if target > 1 else 0.0)
+    if coordinates == "pytorch_half_pixel" and target == 1:
+        return np.zeros(1)
+    half_pixel = (index + 0.5) / scale - 0.5
+    if coordinates == "half_pixel_symmetric":
+        half_pixel += length / 2 * (1 - target / (scale * length))
+    return half_pixel
+
+
+def nearest(position: NDArray[np.float64], rounding: str) -> NDArray[np.int64]:
+    """The element that each position rounds to, not yet clamped."""
+    if rounding == "round_prefer_floor":
+        rounded = np.ceil(position - 0.5)
+    elif rounding == "round_prefer_ceil":
+        rounded = np.floor(position + 0.5)
+    else:
+        rounded = np.floor(position) if rounding == "floor" else np.ceil(position)
+    return rounded.astype(np.int64)
+
+
+def _infer(
+    x: TensorType, *, size: Pair, mode: str, coordinates: str, rounding: str, scales: tuple[float, ...]
+) -> TensorType:
+    batch, height, width, channels = dims(x)
+    if 0 in (height, width):
+        raise InferenceError(f"x {shape_text(dims(x))} has no pixels to resize to {list(size)}")
+    if mode == "linear" and not x.dtype.is_float:
+        raise InferenceError(f"x is {x.dtype}; mode linear accepts f16, f32 or f64, mode nearest any number")
+    return moved(x, (batch, *size, channels))
+
+
+def _resize(x: Array, *, size: Pair, mode: str, coordinates: str, rounding: str, scales: tuple[float, ...]) -> Array:
+    result = x
+    for axis, target in ((1, size[0]), (2, size[1])):
+        length = x.shape[axis]
+        scale = scales[axis - 1] if scales else target / length
+        position = source_coordinates(length, target, scale, coordinates)
+        if mode == "nearest":
+            result = result.take(nearest(position, rounding).clip(0, length - 1), axis)
+            continue
+        position = position.clip(0, length - 1)
+        low = np.floor(position).astype(np.int64)
+        high = np.minimum(low + 1, length - 1)
+        along = [1] * x.ndim
+        along[axis] = -1
+        fraction = (position - low).reshape(along)
+        result = np.multiply(result.take(low, axis), 1 - fraction) + np.multiply(result.take(high, axis), fraction)
+    return like(result, x)
+
+
+register_op(
+    OpDef(
+        name="nn.resize",
+        summary=(
+            "x [N, H, W, C] resized to `size` (height, width). `coordinates` says where result elements lie in x, "
+            "`rounding` which neighbour `mode` nearest takes. `scales` are the model's own where it gave scales, not a "
+            "size: the coordinates then use them (ONNX Resize-19)."
+        ),
+        operands=(numbers("x", rank=4),),
+        attributes=(integers("size", length=2, minimum=1), *RESIZE_ATTRIBUTES, _SCALES),
+        infer=_infer,
+        evaluate=_resize,
+    )
+)
