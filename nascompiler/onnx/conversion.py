@@ -1,0 +1,222 @@
+"""One ONNX node being converted: its operands, attributes and the ops a converter builds from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import ArrayLike
+
+from nascompiler.ir.builder import Builder
+from nascompiler.ir.graph import Value
+from nascompiler.ir.types import Array, Dim, DType
+from nascompiler.onnx.errors import OnnxError, Refusal, Unknown
+from nascompiler.onnx.known import Known, Partial
+from nascompiler.onnx.tensors import check_shape
+
+TO_CHANNELS_LAST = (0, 2, 3, 1)
+TO_CHANNELS_FIRST = (0, 3, 1, 2)
+
+
+class Scope:
+    """What all conversions of one model share: the graph under construction and what is known of its values."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self.known = Known()
+        self.channels_last: dict[Value, Value] = {}
+        """NCHW value -> the NHWC value it was transposed from or to."""
+        self.images: dict[Value, Value] = {}
+        """[N, C, W] value -> the same as [N, C, 1, W]."""
+
+
+class Conversion:
+    """The view of a node that converters work with.
+
+    Methods raise Refusal (Unknown where only a shape or value is missing) with the reason, which the importer lists.
+    """
+
+    def __init__(
+        self,
+        scope: Scope,
+        node: onnx.NodeProto,
+        opset: int,
+        operands: Sequence[Value | None],
+        attributes: dict[str, Any],
+    ) -> None:
+        self._scope = scope
+        self.opset = opset
+        self.operands = tuple(operands)
+        self._attributes = attributes
+        self.output_count = max((i + 1 for i, name in enumerate(node.output) if name), default=0)
+        self._outputs = tuple(node.output)
+
+    # -- operands
+
+    def operand(self, index: int) -> Value:
+        """The operand at `index`; refuses when it is absent."""
+        value = self.optional(index)
+        if value is None:
+            raise Refusal(f"input {index} is missing")
+        return value
+
+    def optional(self, index: int) -> Value | None:
+        return self.operands[index] if index < len(self.operands) else None
+
+    def all_operands(self) -> list[Value]:
+        return [self.operand(i) for i in range(len(self.operands))]
+
+    def wants_output(self, index: int) -> bool:
+        return index < len(self._outputs) and bool(self._outputs[index])
+
+    # -- attributes
+
+    def has(self, name: str) -> bool:
+        """Whether an attribute is given or has a default."""
+        return name in self._attributes
+
+    def integer(self, name: str, default: int = 0) -> int:
+        return int(self._attributes.get(name, default))
+
+    def boolean(self, name: str) -> bool:
+        return bool(self._attributes.get(name, 0))
+
+    def number(self, name: str, default: float = 0.0) -> float:
+        return float(self._attributes.get(name, default))
+
+    def text(self, name: str, default: str = "") -> str:
+        return str(self._attributes.get(name, default))
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """A list of integers, None when the attribute is absent."""
+        values = self._attributes.get(name)
+        return None if values is None else tuple(map(int, values))
+
+    def tensor(self, name: str) -> Array | None:
+        value: Array | None = self._attributes.get(name)
+        return value
+
+    def raw(self, name: str) -> Any:
+        return self._attributes.get(name)
+
+    # -- what is known of values
+
+    def rank(self, value: Value) -> int:
+        if value.type.rank is None:
+            raise Unknown("the number of dimensions of its input is not known: give the shapes of the graph's inputs")
+        return value.type.rank
+
+    def shape(self, value: Value) -> tuple[Dim, ...]:
+        self.rank(value)
+        assert value.type.shape is not None
+        return value.type.shape
+
+    def dtype(self, value: Value) -> DType:
+        return value.type.dtype
+
+    def axis(self, axis: int, rank: int) -> int:
+        """An axis counted from the front; refuses one outside -rank .. rank-1."""
+        if not -rank <= axis < rank:
+            raise Unknown(f"axis {axis} is outside the {rank} dimensions of its input")
+        return axis % rank
+
+    def axes(self, axes: Iterable[int], rank: int) -> tuple[int, ...]:
+        found = tuple(self.axis(a, rank) for a in axes)
+        if len(set(found)) != len(found):
+            raise Refusal(f"an axis is named twice: {list(found)}")
+        return found
+
+    def array(self, value: Value) -> Array | None:
+        """The values of a constant, None when they are not known at import."""
+        return value.array
+
+    def fixed(self, index: int, what: str) -> Array | None:
+        """The values of an optional operand that must be constant; None when absent, refuses when not constant."""
+        value = self.optional(index)
+        if value is None:
+            return None
+        if value.array is None:
+            raise Unknown(f"{what} is computed at run time; a constant is supported")
+        return value.array
+
+    def fixed_integers(self, index: int, what: str) -> tuple[int, ...] | None:
+        array = self.fixed(index, what)
+        return None if array is None else tuple(int(v) for v in np.asarray(array).reshape(-1))
+
+    def partial(self, value: Value) -> Partial | None:
+        """The elements of a 1-D integer value, None for each that is not known."""
+        return self._scope.known.partial(value)
+
+    # -- building
+
+    def constant(self, values: ArrayLike, dtype: DType | None = None) -> Value:
+        return self._scope.builder.constant(np.asarray(values, None if dtype is None else dtype.numpy))
+
+    def scalar(self, number: float, like: Value) -> Value:
+        """A 0-D constant of the element type of `like`."""
+        return self.constant(number, like.type.dtype)
+
+    def op(self, name: str, *operands: Value | None, **attributes: Any) -> Value:
+        """Build a node of the nn dialect with one result; `name` without prefix."""
+        return self.results(name, *operands, **attributes)[0]
+
+    def results(self, name: str, *operands: Value | None, **attributes: Any) -> tuple[Value, ...]:
+        """Build a node and return its results, as constants where they follow from what is known."""
+        builder = self._scope.builder
+        result = builder.op(f"nn.{name}", *operands, **attributes)
+        results: tuple[Value, ...] = result if isinstance(result, tuple) else (result,)
+        for value in results:
+            try:
+                check_shape("the result", tuple(d for d in value.type.shape or () if isinstance(d, int)))
+            except OnnxError as error:
+                raise Refusal(str(error)) from None
+        node = results[0].producer
+        assert node is not None
+        folded = self._scope.known.fold(node)
+        if folded is None:
+            return results
+        builder.graph.erase(node)
+        return tuple(map(self.constant, folded))
+
+    def transpose(self, value: Value, permutation: tuple[int, ...]) -> Value:
+        """`value` with permuted dimensions; a constant is permuted here and now."""
+        if value.array is not None and value.array.ndim == len(permutation):
+            return self.constant(np.ascontiguousarray(value.array.transpose(permutation)))
+        if permutation == tuple(range(len(permutation))):
+            return value
+        return self.op("transpose", value, permutation=permutation)
+
+    def channels_last(self, value: Value) -> Value:
+        """The NHWC form of an NCHW value."""
+        known = self._scope.channels_last
+        if value not in known:
+            known[value] = self.transpose(value, TO_CHANNELS_LAST)
+        return known[value]
+
+    def channels_first(self, value: Value) -> Value:
+        """The NCHW form of an NHWC value; the way back costs nothing."""
+        first = self.transpose(value, TO_CHANNELS_FIRST)
+        self._scope.channels_last[first] = value
+        return first
+
+    def image(self, value: Value, spatial: int) -> Value:
+        """[N, C, W] (spatial = 1) or [N, C, H, W] (2) as NHWC, H being 1 in the first case."""
+        if value.type.rank not in (None, spatial + 2):
+            raise Refusal(f"its input has {value.type.rank} dimensions; {spatial + 2} are expected")
+        if spatial == 1:
+            images = self._scope.images
+            if value not in images:
+                images[value] = self.op("unsqueeze", value, axes=(2,))
+            value = images[value]
+        return self.channels_last(value)
+
+    def from_image(self, value: Value, spatial: int) -> Value:
+        """The inverse of `image`."""
+        first = self.channels_first(value)
+        if spatial == 2:
+            return first
+        line = self.op("squeeze", first, axes=(2,))
+        self._scope.images[line] = first
+        return line

@@ -1,0 +1,44 @@
+"""Converters of ONNX operators into nn ops, one file for each family, gathered in one table."""
+
+from nascompiler.onnx.converters import (
+    activations,
+    computed_shapes,
+    constants,
+    convolution,
+    elementwise,
+    logic,
+    matrix,
+    movement,
+    normalization,
+    pooling,
+    recurrent,
+    reductions,
+    resize,
+    reshaping,
+    selection,
+)
+from nascompiler.onnx.converters.registry import Table
+
+TABLE = Table(
+    module.FAMILY
+    for module in (
+        activations,
+        computed_shapes,
+        constants,
+        convolution,
+        elementwise,
+        logic,
+        matrix,
+        movement,
+        normalization,
+        pooling,
+        recurrent,
+        reductions,
+        resize,
+        reshaping,
+        selection,
+    )
+)
+"""Every operator that can be imported."""
+
+__all__ = ["TABLE"]

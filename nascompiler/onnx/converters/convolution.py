@@ -1,0 +1,112 @@
+"""Convolutions over one or two spatial dimensions; weights go from OIHW to HWIO."""
+
+from __future__ import annotations
+
+from nascompiler.ir.graph import Value
+from nascompiler.ir.types import Dim
+from nascompiler.onnx.conversion import Conversion
+from nascompiler.onnx.converters.registry import Family
+from nascompiler.onnx.converters.windows import Window, as_pair, read_window
+from nascompiler.onnx.errors import Refusal, Unknown
+
+FAMILY = Family()
+
+
+@FAMILY.op("Conv")
+def conv(c: Conversion) -> Value:
+    x, weight = c.operand(0), c.operand(1)
+    spatial = _spatial(c, weight)
+    image = c.image(x, spatial)
+    window = read_window(c, _kernel(c, weight), _size(c, x))
+    kernel = c.transpose(_as_two_dimensional(c, weight, spatial), (2, 3, 1, 0))
+    result = c.op(
+        "conv2d",
+        image,
+        kernel,
+        c.optional(2),
+        strides=window.strides,
+        padding=window.padding,
+        dilation=window.dilation,
+        groups=c.integer("group", 1),
+    )
+    return c.from_image(result, spatial)
+
+
+@FAMILY.op("ConvTranspose")
+def conv_transpose(c: Conversion) -> Value:
+    """ONNX's weight is [C, O / groups, kh, kw], ours [kh, kw, C, O / groups]."""
+    x, weight = c.operand(0), c.operand(1)
+    spatial = _spatial(c, weight)
+    image = c.image(x, spatial)
+    sizes = _kernel(c, weight)
+    window, output_padding = _transposed_window(c, sizes, _size(c, x))
+    kernel = c.transpose(_as_two_dimensional(c, weight, spatial), (2, 3, 0, 1))
+    result = c.op(
+        "conv2d_transpose",
+        image,
+        kernel,
+        c.optional(2),
+        strides=window.strides,
+        padding=window.padding,
+        output_padding=output_padding,
+        dilation=window.dilation,
+        groups=c.integer("group", 1),
+    )
+    return c.from_image(result, spatial)
+
+
+def _transposed_window(
+    c: Conversion, kernel: tuple[int, ...], size: tuple[Dim, ...] | None
+) -> tuple[Window, tuple[int, int]]:
+    """Window and output padding; `output_shape` and SAME ask for padding that gives the output a certain size."""
+    extra = c.integers("output_padding") or (0,) * len(kernel)
+    wanted = c.integers("output_shape")
+    same = c.text("auto_pad", "NOTSET") in ("SAME_UPPER", "SAME_LOWER")
+    if len(extra) != len(kernel) or min(extra) < 0:
+        raise Refusal(f"output_padding {list(extra)}; accepted: {len(kernel)} numbers from 0")
+    window = read_window(c, kernel, size, ignore_padding=same or bool(wanted))
+    if same or wanted:
+        strides = window.strides[-len(kernel) :]
+        spans = [window.span(axis) for axis in (0, 1)][-len(kernel) :]
+        if wanted:
+            lengths = [d for d in size or () if isinstance(d, int)]
+            if len(lengths) != len(kernel):
+                raise Unknown("output_shape needs the size of its input: give the shapes of the graph's inputs")
+            ends = [w - (n - 1) * s for w, n, s in zip(wanted[-len(kernel) :], lengths, strides, strict=True)]
+        else:
+            ends = list(strides)  # the output is stride times as long as the input
+        totals = [span + e - end for span, e, end in zip(spans, extra, ends, strict=True)]
+        if min(totals) < 0:
+            raise Refusal(f"its output is larger than input, kernel {list(kernel)} and strides {list(strides)} make it")
+        smaller = [t // 2 for t in totals]
+        larger = [t - t // 2 for t in totals]
+        upper = c.text("auto_pad", "NOTSET") == "SAME_UPPER"
+        window = window.with_padding(smaller, larger) if upper else window.with_padding(larger, smaller)
+    return window, as_pair(extra, 0)
+
+
+def _spatial(c: Conversion, weight: Value) -> int:
+    spatial = c.rank(weight) - 2
+    if spatial not in (1, 2):
+        raise Refusal(f"a convolution over {spatial} dimensions; accepted: 1 and 2")
+    return spatial
+
+
+def _kernel(c: Conversion, weight: Value) -> tuple[int, ...]:
+    shape = c.shape(weight)[2:]
+    kernel = c.integers("kernel_shape") or tuple(d for d in shape if isinstance(d, int))
+    if len(kernel) != len(shape) or any(isinstance(d, int) and d != k for d, k in zip(shape, kernel, strict=True)):
+        raise Refusal(f"kernel_shape {list(kernel)} does not fit its weight {weight.type}")
+    return kernel
+
+
+def _size(c: Conversion, x: Value) -> tuple[Dim, ...] | None:
+    return None if x.type.shape is None else x.type.shape[2:]
+
+
+def _as_two_dimensional(c: Conversion, weight: Value, spatial: int) -> Value:
+    if spatial == 2:
+        return weight
+    if weight.array is not None:
+        return c.constant(weight.array[:, :, None, :])
+    return c.op("unsqueeze", weight, axes=(2,))
