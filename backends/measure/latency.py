@@ -1,0 +1,115 @@
+"""A latency: its value in ns, its spread, how it came about, and the layers that it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+REST = "(rest)"
+"""Name of the row that holds what the layers do not account for: calls, allocation, and noise between two runs."""
+
+
+class Kind(Enum):
+    """How a latency came about. Emulation gives values, never a latency."""
+
+    MEASURED = "measured"
+    SIMULATED = "simulated"
+    ESTIMATED = "estimated"
+    PREDICTED = "predicted"
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """The time of one kernel call in a run of the whole network.
+
+    `ns` is the median over the profiled runs; `macs` multiply-adds; `bytes` what the call reads and writes once each.
+    """
+
+    name: str
+    op: str
+    ns: float
+    macs: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Latencies of single inferences (batch as compiled), in ns.
+
+    `samples_ns` are warm runs; `cold_ns` the first run after loading; `layers` one row for each kernel call, by the
+    medians of separate profiled runs.
+    """
+
+    kind: Kind
+    samples_ns: Sequence[float]
+    cold_ns: float | None = None
+    load_ns: float | None = None
+    layers: Sequence[LayerTime] = field(default_factory=tuple)
+
+    @property
+    def median_ns(self) -> float:
+        return float(np.median(self.samples_ns))
+
+    @property
+    def mad_ns(self) -> float:
+        """Median absolute deviation from the median: the spread that a few disturbed runs do not change."""
+        return float(np.median(np.abs(np.asarray(self.samples_ns) - self.median_ns)))
+
+    @property
+    def sustained_ns(self) -> float:
+        """Median of the last third of the runs, when caches, clock and temperature have settled."""
+        return float(np.median(self.samples_ns[-max(1, len(self.samples_ns) // 3) :]))
+
+    def percentile_ns(self, percent: float) -> float:
+        return float(np.percentile(self.samples_ns, percent))
+
+    @property
+    def layers_ns(self) -> float:
+        """Sum of the layers' medians; with `rest_ns` it gives `median_ns`."""
+        return sum(layer.ns for layer in self.layers)
+
+    @property
+    def rest_ns(self) -> float:
+        """End to end minus the layers; negative when profiling made the layers look slower than they run."""
+        return self.median_ns - self.layers_ns
+
+    def rows(self) -> list[LayerTime]:
+        """The layers and the rest, which add up to `median_ns`; nothing when no profile was taken."""
+        return [*self.layers, LayerTime(REST, "rest", self.rest_ns, 0, 0)] if self.layers else []
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain data; times in ns."""
+        return {
+            "kind": self.kind.value,
+            "repeats": len(self.samples_ns),
+            "median_ns": self.median_ns,
+            "mad_ns": self.mad_ns,
+            "p50_ns": self.percentile_ns(50),
+            "p90_ns": self.percentile_ns(90),
+            "p99_ns": self.percentile_ns(99),
+            "min_ns": float(min(self.samples_ns)),
+            "cold_ns": self.cold_ns,
+            "load_ns": self.load_ns,
+            "sustained_ns": self.sustained_ns,
+            "layers_ns": self.layers_ns,
+            "rest_ns": self.rest_ns if self.layers else None,
+            "layers": [asdict(row) for row in self.rows()],
+        }
+
+
+def layer_times(
+    names: Sequence[tuple[str, str]], costs: Mapping[str, tuple[int, int]], runs_ns: Sequence[Sequence[float]]
+) -> tuple[LayerTime, ...]:
+    """Layers from profiled runs.
+
+    `names` lists (name, op) of each call in order, `costs` the (macs, bytes) by name, `runs_ns` the times of the calls
+    in each run.
+    """
+    medians = np.median(np.asarray(runs_ns, dtype=float), axis=0) if len(runs_ns) else np.zeros(len(names))
+    return tuple(
+        LayerTime(name, op, float(ns), *costs.get(name, (0, 0))) for (name, op), ns in zip(names, medians, strict=True)
+    )

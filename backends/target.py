@@ -1,0 +1,173 @@
+"""Targets: versioned data files, selected by a string such as `cpu`, `cpu{threads=2}` or `arm:cortex-a72`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Any
+
+from nascompiler.backends.errors import DeviceError
+from nascompiler.backends.host import Host, detect_host
+from nascompiler.ir.errors import UsageError, choices_text, unknown
+from nascompiler.ir.verify import Legality
+
+FORMAT = 1
+"""Version of the data files this code reads."""
+
+_SPELLING = re.compile(r"(?P<name>[\w-]+(?::[\w.-]+)?)(?:\{(?P<options>[^{}]*)\})?")
+
+
+@dataclass(frozen=True)
+class Isa:
+    """An instruction set as kernels see it.
+
+    A vector has `lanes` float32 values; a register tile may hold `accumulators` vectors. `processor` is LLVM's name of
+    the processor to generate code for, `features` what it needs, spelled as in /proc/cpuinfo.
+    """
+
+    name: str
+    architecture: str
+    lanes: int
+    accumulators: int
+    processor: str
+    features: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to compile for: a data file with the options of the target string filled in."""
+
+    name: str
+    kind: str
+    options: Mapping[str, Any]
+    legality: Legality
+    isa: Isa
+    host: Host
+
+    @property
+    def threads(self) -> int:
+        """Threads a compiled program uses unless told otherwise when it is loaded."""
+        return int(self.options["threads"])
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of everything that generated code depends on; the number of threads is not part of it."""
+        isa = self.isa
+        facts = [self.kind, isa.name, isa.architecture, isa.lanes, isa.accumulators, isa.processor]
+        caches = [self.host.l1_data_bytes, self.host.l2_bytes]
+        return hashlib.sha256(json.dumps([facts, sorted(isa.features), caches]).encode()).hexdigest()[:16]
+
+    def __str__(self) -> str:
+        options = ",".join(f"{k}={v}" for k, v in self.options.items())
+        return f"{self.name}{{{options}}}"
+
+
+def target_names() -> list[str]:
+    """The names of all targets there are."""
+    return sorted(_data_files())
+
+
+def describe(name: str) -> Mapping[str, Any]:
+    """The contents of a target's data file; raises UsageError when there is none of that name."""
+    known = _data_files()
+    if name not in known:
+        raise unknown("target", name, known)
+    return known[name]
+
+
+def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
+    """The target that a string such as `cpu{threads=2}` selects.
+
+    `host` replaces the facts about this machine. Raises UsageError, listing what there is, for text that cannot be
+    read or names no target, option or value, and DeviceError for an instruction set that the machine lacks.
+    """
+    if isinstance(text, Target):
+        return text
+    match = _SPELLING.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"cannot read target {text!r}; accepted: NAME or NAME{{option=value,...}}")
+    data = describe(match["name"])
+    options = _options(text, data.get("options", {}), match["options"] or "")
+    host = host or detect_host()
+    legal = data["legal"]
+    return Target(
+        name=data["name"],
+        kind=data["kind"],
+        options=options,
+        legality=Legality(
+            dialects=frozenset(legal["dialects"]),
+            ops=frozenset(legal.get("ops", ())),
+            forbidden=frozenset(legal.get("forbidden", ())),
+            static=True,
+            closed=True,
+        ),
+        isa=_choose_isa(str(options.get("isa", "auto")), data["isa"], host),
+        host=host,
+    )
+
+
+def _options(text: str, declared: Mapping[str, Mapping[str, Any]], given: str) -> dict[str, Any]:
+    options = {name: entry["default"] for name, entry in declared.items()}
+    for item in filter(None, (part.strip() for part in given.split(","))):
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if name not in declared:
+            raise unknown("target option", name, declared)
+        if not equals or not value:
+            raise UsageError(f"target {text!r}: option {name} has no value; write {name}=VALUE")
+        options[name] = _value(name, value, declared[name])
+    return options
+
+
+def _value(name: str, value: str, declared: Mapping[str, Any]) -> Any:
+    if not isinstance(declared["default"], int):
+        return value
+    minimum = declared.get("minimum")
+    if not re.fullmatch(r"-?\d+", value) or (minimum is not None and int(value) < minimum):
+        at_least = "" if minimum is None else f" >= {minimum}"
+        raise UsageError(f"target option {name} is {value!r}; accepted: an integer{at_least}")
+    return int(value)
+
+
+def _choose_isa(wanted: str, declared: Iterable[Mapping[str, Any]], host: Host) -> Isa:
+    declared = list(declared)
+    if wanted != "auto" and wanted not in (d["name"] for d in declared):
+        raise unknown("instruction set", wanted, ["auto", *(d["name"] for d in declared)])
+    for data in declared:
+        needed = frozenset(data["requires"])
+        if wanted not in ("auto", data["name"]):
+            continue
+        if data["architecture"] != host.architecture or not needed <= host.features:
+            continue
+        for processor in data["processors"]:
+            extra = frozenset(processor["requires"])
+            if extra <= host.features:
+                return Isa(
+                    name=data["name"],
+                    architecture=data["architecture"],
+                    lanes=data["lanes"],
+                    accumulators=data["accumulators"],
+                    processor=processor["name"],
+                    features=needed | extra,
+                )
+    names = choices_text(d["name"] for d in declared)
+    asked = "any instruction set we know" if wanted == "auto" else wanted
+    raise DeviceError(f"this machine ({host.model}, {host.architecture}) lacks {asked}; targets know {names}")
+
+
+@lru_cache(maxsize=1)
+def _data_files() -> Mapping[str, Mapping[str, Any]]:
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in files("nascompiler.backends.targets").iterdir():
+        if PurePath(entry.name).suffix == ".toml":
+            data = tomllib.loads(entry.read_text(encoding="utf-8"))
+            if data.get("format") != FORMAT:
+                raise UsageError(f"target file {entry.name} has format {data.get('format')}; this version reads {FORMAT}")
+            found[data["name"]] = data
+    return found

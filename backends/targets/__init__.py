@@ -1,0 +1,1 @@
+"""One versioned data file for each target; `nascompiler.backends.target` reads them."""

@@ -1,0 +1,36 @@
+"""Which template implements which op of the cpu dialect. The place where other generators of kernels take over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from nascompiler.backends import cpu
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.target import Target
+from nascompiler.backends.tvm_adapter import templates
+from nascompiler.backends.tvm_adapter.templates import convolution, depthwise, pooling, squeeze_excite
+
+TEMPLATES: Mapping[str, Callable[[str, KernelCall, Target], Any]] = {
+    "cpu.conv2d": convolution.generate,
+    "cpu.linear": convolution.generate,
+    "cpu.depthwise_conv2d": depthwise.generate,
+    "cpu.squeeze_excite": squeeze_excite.generate,
+    "cpu.global_average_pool": pooling.generate_global_average,
+    "cpu.average_pool2d": pooling.generate_window,
+    "cpu.max_pool2d": pooling.generate_window,
+}
+"""(symbol, call, target) -> PrimFunc of the operands, packed as `cpu.plans.pack` says, and the result."""
+
+
+@lru_cache(maxsize=1)
+def generator_fingerprint() -> str:
+    """A hash of the source of the templates and of the geometry they cut by: part of the key of every cached kernel."""
+    state = hashlib.sha256()
+    for package in (templates, cpu):
+        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
+            state.update(path.name.encode() + path.read_bytes())
+    return state.hexdigest()[:16]

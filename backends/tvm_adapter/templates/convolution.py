@@ -1,0 +1,154 @@
+"""Convolution (dense and grouped) and matrix product: a register tile of pixels by channels, weights packed.
+
+For every output row, panel of channels and tile of columns:
+
+    accumulators[pixel][vector] = bias
+    for kernel row that meets the image, kernel column, input channel:
+        accumulators[pixel][vector] += input[pixel] * weight[vector]
+    output = activation(accumulators + residual)
+
+Nothing is padded: kernel rows are bounded at run time, kernel columns by a tile of its own at each edge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvm.tirx.script import builder as T
+
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.plans import ConvolutionPlan, plan_convolution
+from nascompiler.backends.cpu.tiling import Columns, Panel
+from nascompiler.backends.target import Target
+from nascompiler.backends.tvm_adapter.templates import emit
+from nascompiler.backends.tvm_adapter.templates.emit import Buffer, Expr
+from nascompiler.ir.types import TensorType
+
+
+def generate(symbol: str, call: KernelCall, target: Target) -> Any:
+    """The PrimFunc (x, packed weight, bias, residual?, result)."""
+    cut = plan_convolution(call, target)
+    x, _, bias, *residual = call.operands
+    types = [x, TensorType((cut.weight_size,)), bias, *residual, call.result]
+
+    def body(x: Buffer, weight: Buffer, bias: Buffer, *rest: Buffer) -> None:
+        _Emitter(call, cut, x, weight, bias, rest[0] if len(rest) == 2 else None, rest[-1]).emit()
+
+    return emit.prim_func(symbol, types, body)
+
+
+@dataclass
+class _Emitter:
+    call: KernelCall
+    cut: ConvolutionPlan
+    x: Buffer
+    weight: Buffer
+    bias: Buffer
+    residual: Buffer | None
+    result: Buffer
+
+    def emit(self) -> None:
+        for group in range(self.cut.window.groups):
+            self._group(group)
+
+    def _group(self, group: int) -> None:
+        """The loops around tiles; the outermost is the one that threads share."""
+        window = self.cut.window
+        rows = window.batch * window.output[0]
+        if self.cut.panels_outside:
+            for panel in self.cut.panels:
+                with T.parallel(0, panel.repeats) as block:
+                    self._rows(rows, lambda row, p=panel, b=block: self._columns(row, lambda *at: self._tile(group, p, b, *at)))
+        elif rows == 1:
+            for part in self.cut.columns:
+                with T.parallel(0, part.repeats) as tile:
+                    self._panels(lambda p, b, c=part, t=tile: self._tile(group, p, b, 0, c, t))
+        else:
+            with T.parallel(0, rows) as row:
+                self._panels(lambda p, b: self._columns(row, lambda *at: self._tile(group, p, b, *at)))
+
+    def _rows(self, rows: int, body: Callable[[Expr], None]) -> None:
+        if rows == 1:
+            body(0)
+        else:
+            with T.serial(0, rows) as row:
+                body(row)
+
+    def _panels(self, body: Callable[[Panel, Expr], None]) -> None:
+        for panel in self.cut.panels:
+            if panel.repeats == 1:
+                body(panel, 0)
+            else:
+                with T.serial(0, panel.repeats) as block:
+                    body(panel, block)
+
+    def _columns(self, row: Expr, body: Callable[[Expr, Columns, Expr], None]) -> None:
+        for part in self.cut.columns:
+            if part.repeats == 1:
+                body(row, part, 0)
+            else:
+                with T.serial(0, part.repeats) as tile:
+                    body(row, part, tile)
+
+    def _tile(self, group: int, panel: Panel, block: Expr, row: Expr, part: Columns, tile: Expr) -> None:
+        """One register tile: panel `block` of the group, tile `tile` of the columns of output row `row`."""
+        window = self.cut.window
+        inputs, outputs = self.cut.per_group
+        offsets = [sum(panel.lanes[:i]) for i in range(len(panel.lanes))]
+        channel = group * outputs + panel.start + block * panel.width
+        column = part.start + tile * part.width
+        image, line = (0, row) if window.batch == 1 else (row // window.output[0], row % window.output[0])
+
+        accumulators = [
+            [emit.Accumulator(n, emit.load(self.bias, channel + o, n)) for n, o in zip(panel.lanes, offsets, strict=True)]
+            for _ in part.taps
+        ]
+
+        top = line * window.strides[0] - window.padding[0]
+        left = column * window.strides[1] - window.padding[1]
+        origin = ((image * window.size[0] + top) * window.size[1] + left) * window.channels + group * inputs
+        taps_per_panel = window.kernel[0] * window.kernel[1] * inputs
+        start = (group * outputs + panel.start + block * panel.width) * taps_per_panel
+
+        def kernel_row(y: Expr) -> None:
+            for kernel_column in range(window.kernel[1]):
+                pixels = [p for p, taps in enumerate(part.taps) if kernel_column in taps]
+                if not pixels:
+                    continue
+                place = (y * window.dilation[0] * window.size[1] + kernel_column * window.dilation[1]) * window.channels
+                weights = start + (y * window.kernel[1] + kernel_column) * inputs * panel.width
+                with T.serial(0, inputs) as k:
+                    vectors = [
+                        emit.bind(emit.load(self.weight, weights + k * panel.width + o, n))
+                        for n, o in zip(panel.lanes, offsets, strict=True)
+                    ]
+                    for pixel in pixels:
+                        at = origin + place + pixel * window.strides[1] * window.channels + k
+                        value = emit.bind(self.x[at])
+                        for accumulator, vector in zip(accumulators[pixel], vectors, strict=True):
+                            accumulator.add_product(emit.splat(value, accumulator.lanes), vector)
+
+        if window.kernel[0] == 1 and not (window.padding[0] or window.padding[2]):
+            kernel_row(0)
+        elif not (window.padding[0] or window.padding[2]):
+            with T.serial(0, window.kernel[0]) as y:
+                kernel_row(y)
+        else:
+            first = emit.lower_bound(top, window.dilation[0])
+            last = emit.upper_bound(top, window.dilation[0], window.size[0], window.kernel[0])
+            with T.serial(first, last) as y:
+                kernel_row(y)
+        self._finish(accumulators, offsets, (row * window.output[1] + column) * window.features + channel)
+
+    def _finish(self, accumulators: Sequence[Sequence[emit.Accumulator]], offsets: Sequence[int], origin: Expr) -> None:
+        name, parameters = self.call["activation"], self.call["activation_parameters"]
+        for pixel, vectors in enumerate(accumulators):
+            for accumulator, offset in zip(vectors, offsets, strict=True):
+                at = origin + pixel * self.cut.window.features + offset
+                value = accumulator.value
+                if self.residual is not None:
+                    value = value + emit.load(self.residual, at, accumulator.lanes)
+                value = emit.activate(emit.bind(value), accumulator.lanes, name, parameters)
+                emit.store(self.result, value, at, accumulator.lanes)
