@@ -1,0 +1,131 @@
+"""The verbs, for Python: each does what the command of the same name does."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nascompiler.ir import Graph, ModelError
+from nascompiler.ir import files as graph_files
+from nascompiler.ir.errors import UsageError
+from nascompiler.passes import run_pipeline
+from nascompiler.passes.infrastructure.instruments import Instrument
+from nascompiler.summary import Summary, summarize
+
+if TYPE_CHECKING:
+    from nascompiler.backends.artifact import Artifact
+    from nascompiler.backends.verify_artifact import Verification
+    from nascompiler.bench import BenchResult
+
+Shapes = Mapping[str, Sequence[int]]
+"""Input name -> shape, for inputs whose sizes the model leaves open."""
+
+
+def load(model: str | Path, *, shapes: Shapes | None = None) -> Graph:
+    """A graph from an .onnx file or a graph file of ours (.nir).
+
+    Raises ModelError when the file cannot be read or the model is not supported, listing every reason; UsageError for
+    shapes that do not fit.
+    """
+    path = Path(model)
+    if path.suffix == graph_files.SUFFIX:
+        graph = graph_files.load(path)
+        return optimize(graph, fix_shapes_text(shapes)) if shapes else graph
+    if path.suffix == ".onnx" or path.is_file():
+        from nascompiler.onnx import import_onnx
+
+        return import_onnx(path, shapes=shapes)
+    raise ModelError(f"no such model: {model} is neither an .onnx file nor a graph file ({graph_files.SUFFIX})")
+
+
+def fix_shapes_text(shapes: Shapes) -> str:
+    """The pipeline that gives inputs these shapes."""
+    spelled = ",".join(f"{name}={'x'.join(map(str, shape))}" for name, shape in shapes.items())
+    return f'fix-shapes{{shapes="{spelled}"}}'
+
+
+def save(graph: Graph, path: str | Path) -> None:
+    """Write a graph as text (.nir), with its weights beside it."""
+    if Path(path).suffix != graph_files.SUFFIX:
+        raise UsageError(f"a graph file ends in {graph_files.SUFFIX}: {path}")
+    graph_files.save(graph, path)
+
+
+def export(graph: Graph, path: str | Path) -> None:
+    """Write a graph as an ONNX model; raises ModelError listing every node that ONNX cannot express."""
+    from nascompiler.onnx import save_onnx
+
+    save_onnx(graph, path)
+
+
+def inspect(graph: Graph) -> Summary:
+    """Parameters, multiply-adds, level, inputs and outputs of a graph."""
+    return summarize(graph)
+
+
+def optimize(graph: Graph, passes: str, *, instruments: Sequence[Instrument] = ()) -> Graph:
+    """Run a pipeline of passes, verifying the graph after each; the graph given stays as it is."""
+    return run_pipeline(graph, passes, instruments=instruments)
+
+
+def compile(
+    model: Graph | str | Path,
+    target: str = "cpu",
+    output: str | Path | None = None,
+    *,
+    passes: str | None = None,
+    shapes: Shapes | None = None,
+    overwrite: bool = False,
+    verify: bool = False,
+    threads: int | None = None,
+) -> Artifact:
+    """Compile a model for a target; returns the artifact, ready to run.
+
+    `output` is the folder to write (default: a temporary one, gone with the process); `passes` replaces the default
+    pipeline before the target's own. With `verify`, raises GateError when the artifact does not compute what the
+    reference evaluator does.
+    """
+    from nascompiler.backends.artifact import load_artifact as load_from
+    from nascompiler.backends.compile import compile_graph
+
+    source = None if isinstance(model, Graph) else Path(model)
+    graph = load(source, shapes=shapes) if source is not None else model
+    assert isinstance(graph, Graph)
+    if output is None:
+        scratch = tempfile.TemporaryDirectory(prefix="nascompiler-")
+        folder = Path(scratch.name) / "artifact"
+    else:
+        scratch, folder = None, Path(output)
+    compile_graph(graph, target, folder, pipeline=passes, source=source, overwrite=overwrite)
+    artifact = load_from(folder, threads=threads)
+    artifact.scratch = scratch
+    if verify:
+        _verify(artifact).check()
+    return artifact
+
+
+def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact:
+    """A compiled artifact from its folder, checked against its manifest and this machine."""
+    from nascompiler.backends.artifact import load_artifact as load_from
+
+    return load_from(folder, threads=threads)
+
+
+def verify(artifact: Artifact | str | Path, *, images: int = 8, seed: int = 0) -> Verification:
+    """Compare an artifact with the reference evaluator and, where it came from ONNX, with ONNX Runtime."""
+    from nascompiler.verification import verify_artifact
+
+    return verify_artifact(load_artifact(artifact) if isinstance(artifact, (str, Path)) else artifact, images, seed)
+
+
+_verify = verify  # where an argument of that name hides it
+
+
+def bench(artifact: Artifact | str | Path, *, threads: int = 1, against: Sequence[str] = (), **options: Any) -> BenchResult:
+    """Measure an artifact, side by side with other runtimes if named; see `nascompiler.bench.bench_artifact`."""
+    from nascompiler.bench import bench_artifact
+
+    folder = artifact if isinstance(artifact, (str, Path)) else artifact.folder
+    return bench_artifact(folder, threads=threads, against=against, **options)

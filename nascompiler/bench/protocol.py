@@ -1,0 +1,89 @@
+"""The lines that a benchmark worker and its parent exchange.
+
+    worker -> {"ready": true, "version": ..., "note": ..., "cold_ns": ..., "load_ns": ...}
+    parent -> run W N        worker -> {"ms": [N latencies in ms]}     after W runs that do not count
+    parent -> profile N      worker -> {"layers": [[name, op], ...], "runs_ns": [[ns of each layer], ... N times]}
+    parent -> quit
+
+A worker that cannot serve answers {"ready": false, "note": "why"}. `run` and `quit` are what other harnesses speak too;
+`profile` is ours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TextIO
+
+
+class Runner(Protocol):
+    """A loaded network that can be run again and again on the inputs it was given."""
+
+    version: str
+    note: str
+
+    def step(self) -> None:
+        """One inference, on inputs that are already in the runtime's own memory."""
+
+    def profile(self, runs: int) -> tuple[Sequence[tuple[str, str]], Sequence[Sequence[float]]]:
+        """(name, op) of each layer, and the ns of each layer for each of `runs` runs."""
+
+
+def take_stdout() -> TextIO:
+    """The worker's line to its parent; from now on, whatever a library prints to stdout goes to stderr."""
+    wire = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    return wire
+
+
+def serve(make: Callable[[], Runner], wire: TextIO, commands: TextIO | None = None) -> None:
+    """Make a runner, then answer commands until told to quit; failures to make it are reported, not raised."""
+
+    def say(message: dict[str, Any]) -> None:
+        print(json.dumps(message), file=wire, flush=True)
+
+    start = time.perf_counter_ns()
+    try:
+        runner = make()
+        loaded = time.perf_counter_ns()
+        runner.step()
+        cold = time.perf_counter_ns() - loaded
+    except Exception as error:
+        say({"ready": False, "note": f"{type(error).__name__}: {error}"[:2000]})
+        return
+    say(
+        {
+            "ready": True,
+            "version": runner.version,
+            "note": runner.note,
+            "cold_ns": cold,
+            "load_ns": loaded - start,
+        }
+    )
+    for line in commands if commands is not None else sys.stdin:
+        words = line.split()
+        if not words or words[0] == "quit":
+            break
+        if words[0] == "run":
+            say({"ms": timed_runs(runner.step, int(words[1]), int(words[2]))})
+        elif words[0] == "profile":
+            names, runs = runner.profile(int(words[1]))
+            say({"layers": [list(n) for n in names], "runs_ns": [list(r) for r in runs]})
+        else:
+            say({"error": f"unknown command {words[0]!r}"})
+
+
+def timed_runs(step: Callable[[], None], warm: int, runs: int) -> list[float]:
+    """Latencies in ms of `runs` calls after `warm` calls that do not count."""
+    clock = time.perf_counter_ns
+    for _ in range(warm):
+        step()
+    latencies = []
+    for _ in range(runs):
+        start = clock()
+        step()
+        latencies.append((clock() - start) / 1e6)
+    return latencies

@@ -1,0 +1,169 @@
+"""One benchmark: an artifact, alone or side by side with other runtimes on the same model and inputs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nascompiler.backends.artifact import Manifest, read_manifest
+from nascompiler.backends.measure import Environment, Kind, Latency, environment
+from nascompiler.backends.measure.latency import layer_times
+from nascompiler.bench.peers import check_peers
+from nascompiler.bench.source import peer_model
+from nascompiler.bench.turns import Worker, measure_in_turns
+from nascompiler.ir import Array, Error, UsageError
+
+OURS = "nascompiler"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One runtime's result. `ratio` is its median over ours: above 1, we are faster."""
+
+    name: str
+    version: str
+    note: str
+    latency: Latency
+    ratio: float
+    dropped: int
+
+
+@dataclass(frozen=True)
+class BenchResult:
+    """What a benchmark found: ours first, then the others, all measured in turns in the same run."""
+
+    target: str
+    threads: int
+    entries: tuple[Entry, ...]
+    failures: Mapping[str, str]
+    environment: Environment
+
+    @property
+    def ours(self) -> Entry:
+        return self.entries[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """Our figures at the top level, the other runtimes' under `peers`."""
+        return {
+            "target": self.target,
+            "threads": self.threads,
+            **self.ours.latency.to_json(),
+            "dropped_bursts": self.ours.dropped,
+            "environment": self.environment.to_json(),
+            "peers": [
+                {
+                    "name": e.name,
+                    "version": e.version,
+                    "note": e.note,
+                    "ratio": e.ratio,
+                    "dropped_bursts": e.dropped,
+                    **e.latency.to_json(),
+                }
+                for e in self.entries[1:]
+            ],
+            "failures": dict(self.failures),
+        }
+
+
+def bench_artifact(
+    folder: str | Path,
+    *,
+    threads: int = 1,
+    against: Sequence[str] = (),
+    rounds: int = 12,
+    burst_ms: float = 200.0,
+    profile_runs: int = 20,
+    seed: int = 0,
+) -> BenchResult:
+    """Measure an artifact, and other runtimes by name, in turns.
+
+    `rounds` bursts of about `burst_ms` each are taken of every runtime. Peers that fail to load are listed in
+    `failures`; raises an Error when the artifact itself cannot be loaded, UsageError for unknown peers or threads < 1.
+    """
+    if threads < 1:
+        raise UsageError(f"threads is {threads}; it must be at least 1")
+    if rounds < 1 or burst_ms <= 0:
+        raise UsageError("rounds must be at least 1 and a burst longer than 0 ms")
+    check_peers(against)
+    manifest = read_manifest(folder)
+    with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
+        inputs = Path(scratch) / "inputs.npz"
+        np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))
+        return _measure(Path(folder), manifest, Path(scratch), threads, against, rounds, burst_ms, profile_runs)
+
+
+def random_arrays(manifest: Manifest, seed: int) -> dict[str, Array]:
+    """Standard normal arrays (integers: 0 to 3) for the inputs of an artifact."""
+    generator = np.random.default_rng(seed)
+    arrays: dict[str, Array] = {}
+    for tensor in manifest.inputs:
+        dtype = np.dtype(tensor.dtype)
+        if np.issubdtype(dtype, np.floating):
+            arrays[tensor.name] = generator.standard_normal(tensor.shape).astype(dtype)
+        else:
+            arrays[tensor.name] = generator.integers(0, 4, tensor.shape).astype(dtype)
+    return arrays
+
+
+def _measure(
+    folder: Path,
+    manifest: Manifest,
+    scratch: Path,
+    threads: int,
+    against: Sequence[str],
+    rounds: int,
+    burst_ms: float,
+    profile_runs: int,
+) -> BenchResult:
+    inputs = str(scratch / "inputs.npz")
+    python = [sys.executable, "-m"]
+    workers = [Worker(OURS, [*python, "nascompiler.bench.artifact_worker", str(folder), str(threads), inputs], threads)]
+    if against:
+        model = str(peer_model(folder, scratch))
+        workers += [
+            Worker(name, [*python, "nascompiler.bench.peers", name, model, str(threads), inputs], threads)
+            for name in against
+        ]
+    failures: dict[str, str] = {}
+    conditions = environment(threads)
+    try:
+        ready = []
+        for worker in workers:
+            try:
+                worker.start()
+            except Error as error:
+                if worker.name == OURS:
+                    raise
+                failures[worker.name] = str(error)
+                continue
+            worker.stop()
+            ready.append(worker)
+        measure_in_turns(ready, rounds=rounds, burst_ms=burst_ms)
+        ready[0].resume()
+        profile = ready[0].ask(f"profile {profile_runs}", "layers") if profile_runs else None
+    finally:
+        for worker in workers:
+            worker.end()
+    ours = float(np.median(ready[0].samples_ms))
+    entries = tuple(_entry(w, folder, profile if w is ready[0] else None, ours) for w in ready)
+    return BenchResult(manifest.target, threads, entries, failures, conditions)
+
+
+def _entry(worker: Worker, folder: Path, profile: Mapping[str, Any] | None, ours_ms: float) -> Entry:
+    layers: tuple[Any, ...] = ()
+    if profile is not None:
+        costs = json.loads((folder / "placement.json").read_text(encoding="utf-8"))
+        by_name = {row["name"]: (int(row["macs"] or 0), int(row["bytes"] or 0)) for row in costs["nodes"]}
+        layers = layer_times([(n, o) for n, o in profile["layers"]], by_name, profile["runs_ns"])
+    samples = [ms * 1e6 for ms in worker.samples_ms]
+    hello = worker.hello
+    latency = Latency(Kind.MEASURED, samples, hello["cold_ns"], hello["load_ns"], layers)
+    ratio = float(np.median(worker.samples_ms)) / ours_ms
+    return Entry(worker.name, str(hello["version"]), str(hello["note"]), latency, ratio, worker.dropped)

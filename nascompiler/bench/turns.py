@@ -1,0 +1,142 @@
+"""Workers measured in turns: bursts in rotating order, everybody else stopped meanwhile.
+
+So drift of the machine hits all alike, and no spinning thread pool of one disturbs the turn of another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from nascompiler.backends.errors import DeviceError
+
+LOAD_TIMEOUT_S = 600.0
+REPLY_TIMEOUT_S = 300.0
+MAX_LOST = 0.05
+"""A burst in which other processes took more than this share of our time is dropped."""
+
+
+@dataclass
+class Worker:
+    """A benchmark process that speaks `nascompiler.bench.protocol`."""
+
+    name: str
+    command: Sequence[str]
+    threads: int
+    log: IO[bytes] | int = subprocess.DEVNULL
+    samples_ms: list[float] = field(default_factory=list)
+    dropped: int = 0
+    runs: int = 3
+    hello: Mapping[str, Any] = field(default_factory=dict)
+
+    def start(self) -> None:
+        """Start and wait until ready; raises DeviceError with the worker's own words when it cannot serve."""
+        threads = str(self.threads)
+        pools = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TVM_NUM_THREADS")
+        self._buffer = b""
+        self._process = subprocess.Popen(
+            list(self.command),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            env={**os.environ, **dict.fromkeys(pools, threads)},
+            start_new_session=True,
+        )
+        self.hello = self._read("ready", LOAD_TIMEOUT_S)
+        if not self.hello["ready"]:
+            raise DeviceError(f"{self.name}: {self.hello.get('note')}")
+
+    def ask(self, command: str, answer: str) -> Any:
+        """Send a command while running, and return the value under the key `answer` of the reply."""
+        stdin = self._process.stdin
+        assert stdin is not None
+        stdin.write(f"{command}\n".encode())
+        stdin.flush()
+        return self._read(answer, REPLY_TIMEOUT_S)
+
+    def burst(self, warm: int) -> tuple[list[float], float]:
+        """(latencies in ms, share of the time that other processes took from us)"""
+        self.resume()
+        ran, waited, at = self._schedule()
+        samples: list[float] = self.ask(f"run {warm} {self.runs}", "ms")["ms"]
+        ran_after, waited_after, now = self._schedule()
+        self.stop()
+        span = now - at
+        # a stranger on our CPU makes us wait and not run; threads of our own that take turns only make us wait
+        return samples, min(waited_after - waited, max(0.0, span - (ran_after - ran))) / span
+
+    def stop(self) -> None:
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def end(self) -> None:
+        """End the process, whatever it is doing; safe to call twice or before the start."""
+        process = getattr(self, "_process", None)
+        if process is None:
+            return
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _read(self, key: str, timeout_s: float) -> Mapping[str, Any]:
+        deadline = time.monotonic() + timeout_s
+        stdout = self._process.stdout
+        assert stdout is not None
+        while True:
+            while b"\n" in self._buffer:
+                line, self._buffer = self._buffer.split(b"\n", 1)
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(message, dict) and key in message:
+                    return message
+            if not select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise DeviceError(f"{self.name}: no answer within {timeout_s:.0f} s")
+            received = os.read(stdout.fileno(), 1 << 16)
+            if not received:
+                raise DeviceError(f"{self.name}: its process ended with exit code {self._process.wait()}")
+            self._buffer += received
+
+    def _schedule(self) -> tuple[float, float, float]:
+        """Seconds that the worker's threads have run and have waited for a CPU, and the time now."""
+        ran = waited = 0.0
+        for thread in Path(f"/proc/{self._process.pid}/task").glob("*/schedstat"):
+            try:
+                running, waiting, _ = map(int, thread.read_text().split())
+            except (OSError, ValueError):  # the thread has ended
+                continue
+            ran, waited = ran + running / 1e9, waited + waiting / 1e9
+        return ran, waited, time.perf_counter()
+
+
+def measure_in_turns(
+    workers: Sequence[Worker], *, rounds: int, burst_ms: float, min_runs: int = 3
+) -> None:
+    """Fill `samples_ms` of started workers. A first round, which does not count, sizes the bursts."""
+    for worker in workers:
+        worker.runs = 2
+        samples, _ = worker.burst(warm=1)
+        worker.runs = int(min(500, max(min_runs, burst_ms / max(samples[-1], 1e-3))))
+    for turn in range(rounds):
+        at = turn % max(1, len(workers))
+        for worker in [*workers[at:], *workers[:at]]:
+            samples, lost = worker.burst(warm=2)
+            # with nothing kept so far, the last rounds keep even disturbed bursts: a noisy figure beats none
+            if lost < MAX_LOST or (not worker.samples_ms and turn >= rounds - 2):
+                worker.samples_ms += samples
+            if lost >= MAX_LOST:
+                worker.dropped += 1

@@ -1,0 +1,102 @@
+"""`nascompiler bench`: measure an artifact, alone or side by side with other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nascompiler.cli.common import JsonOption, duration, print_json, say, table
+from nascompiler.ir.errors import UsageError
+
+if TYPE_CHECKING:
+    from nascompiler.bench import BenchResult
+
+
+def bench(
+    arguments: Annotated[
+        list[str], typer.Argument(metavar="DIR", help="An artifact; with --worker: ONNX DIR THREADS DTYPE OUTPUTS.")
+    ],
+    threads: Annotated[int, typer.Option("--threads", metavar="N", min=1, help="Threads to measure with.")] = 1,
+    against: Annotated[
+        str, typer.Option("--against", metavar="NAMES", help="Runtimes to measure side by side: onnxruntime,openvino.")
+    ] = "",
+    rounds: Annotated[int, typer.Option("--rounds", metavar="N", min=1, help="Bursts of each runtime.")] = 12,
+    burst_ms: Annotated[float, typer.Option("--burst-ms", metavar="MS", min=1, help="Length of a burst.")] = 200.0,
+    profile: Annotated[bool, typer.Option("--profile", help="Show the time of every layer.")] = False,
+    json: JsonOption = False,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Serve a benchmark harness over standard input and output.")
+    ] = False,
+) -> None:
+    """Measure latency: medians of interleaved bursts, with spread, layers and conditions."""
+    if worker:
+        from nascompiler.bench.harness_worker import main
+
+        main(arguments)
+        return
+    if len(arguments) != 1:
+        raise UsageError(f"bench takes one artifact, not {len(arguments)}: {' '.join(arguments)}")
+    from nascompiler.bench import bench_artifact
+
+    result = bench_artifact(
+        Path(arguments[0]),
+        threads=threads,
+        against=[name.strip() for name in against.split(",") if name.strip()],
+        rounds=rounds,
+        burst_ms=burst_ms,
+    )
+    if json:
+        print_json(result.to_json())
+    else:
+        show(result, profile=profile)
+
+
+def show(result: BenchResult, *, profile: bool = False) -> None:
+    """Print a benchmark as tables, its warnings on stderr."""
+    table(
+        ("runtime", ">median", ">± mad", ">p90", ">p99", ">cold", ">load", ">runs", ">time / ours"),
+        [
+            (
+                f"{e.name} {e.version}",
+                duration(e.latency.median_ns),
+                duration(e.latency.mad_ns),
+                duration(e.latency.percentile_ns(90)),
+                duration(e.latency.percentile_ns(99)),
+                duration(e.latency.cold_ns),
+                duration(e.latency.load_ns),
+                len(e.latency.samples_ns),
+                f"{e.ratio:.2f}",
+            )
+            for e in result.entries
+        ],
+        title=f"{result.target}, {result.threads} thread(s), {result.ours.latency.kind.value} on {result.environment.cpu}",
+    )
+    latency = result.ours.latency
+    if profile and latency.layers:
+        table(
+            ("layer", "op", ">time", ">share", ">GMAC/s", ">GB/s"),
+            [
+                (
+                    row.name,
+                    row.op,
+                    duration(row.ns),
+                    f"{row.ns / latency.median_ns:.1%}",
+                    f"{row.macs / row.ns:.1f}" if row.macs and row.ns > 0 else "",
+                    f"{row.bytes / row.ns:.1f}" if row.bytes and row.ns > 0 else "",
+                )
+                for row in latency.rows()
+            ],
+        )
+        say(
+            f"layers {duration(latency.layers_ns)} + rest {duration(latency.rest_ns)} "
+            f"= end to end {duration(latency.median_ns)}"
+        )
+    for name, reason in result.failures.items():
+        say(f"{name} was not measured: {reason}")
+    for warning in result.environment.warnings:
+        say(f"warning: {warning}")
+    dropped = sum(e.dropped for e in result.entries)
+    if dropped:
+        say(f"warning: {dropped} burst(s) were disturbed by other processes")

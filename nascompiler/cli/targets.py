@@ -1,0 +1,27 @@
+"""`nascompiler targets`: what can be compiled for."""
+
+from __future__ import annotations
+
+from nascompiler.cli.common import JsonOption, print_json, table
+
+
+def targets(json: JsonOption = False) -> None:
+    """List the targets and their options."""
+    from nascompiler.backends.target import describe, target_names
+
+    described = {name: describe(name) for name in target_names()}
+    if json:
+        print_json(described)
+        return
+    table(
+        ("target", "kind", "options", "what"),
+        [
+            (
+                name,
+                data["kind"],
+                ", ".join(f"{o}={v['default']}" for o, v in data.get("options", {}).items()),
+                data.get("summary", ""),
+            )
+            for name, data in described.items()
+        ],
+    )
