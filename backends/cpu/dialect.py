@@ -26,8 +26,8 @@ def _operand(name: str, rank: int | None = None, **options: Any) -> Operand:
 
 
 def _attributes(nn: str, *without: str) -> tuple[AttributeDef, ...]:
-    """The attributes of an nn op."""
-    return tuple(a for a in OPS[nn].attributes if a.name not in without)
+    """The attributes of an nn op, but for its fused activation, which kernels have in a form of their own."""
+    return tuple(a for a in OPS[nn].attributes if a.name not in ("activation", *without))
 
 
 def _fused(

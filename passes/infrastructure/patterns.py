@@ -43,7 +43,11 @@ def constant(name: str = "", *, equal_to: float | None = None) -> Pattern:
 def op(
     ops: str | tuple[str, ...], *operands: Pattern, name: str = "", single_use: bool = False, **attributes: Any
 ) -> Pattern:
-    """A result of one of `ops` with matching first operands (in either order where the op commutes) and attributes."""
+    """A result of one of `ops` with matching first operands (in either order where the op commutes) and attributes.
+
+    An op with a fused activation matches only where `activation` is among the attributes given: rules are about the op
+    alone unless they say otherwise.
+    """
     names = frozenset([ops] if isinstance(ops, str) else ops)
     return Pattern(names, operands, name, single_use=single_use, attributes=tuple(attributes.items()))
 
@@ -122,7 +126,15 @@ def _orders(pattern: Pattern, node: Node) -> Iterator[tuple[Value, ...]]:
 
 
 def _attributes_fit(pattern: Pattern, node: Node) -> bool:
+    if has_fused_activation(node) and not any(name == "activation" for name, _ in pattern.attributes):
+        return False
     return all(name in node.attributes and node.attributes[name] == value for name, value in pattern.attributes)
+
+
+def has_fused_activation(node: Node) -> bool:
+    """Whether an op whose definition is the op alone applies an activation to its result."""
+    declared = node.op.attribute("activation")
+    return declared is not None and declared.default == "none" and node["activation"] != "none"
 
 
 def _is_constant(pattern: Pattern, value: Value) -> bool:

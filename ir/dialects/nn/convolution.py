@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nascompiler.ir.attributes import AttributeDef, integer, integers
+from nascompiler.ir.dialects.nn.fused import ACTIVATION, activate
 from nascompiler.ir.dialects.nn.inference import dims, divided, like, require_dim, require_same_dtype, scaled, unify
 from nascompiler.ir.dialects.nn.windows import Padding, Pair, extent, output_size, padded, patches, tap
 from nascompiler.ir.ops import InferenceError, OpDef, floats, register_op
@@ -40,6 +41,7 @@ def infer_conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    activation: str = "none",
 ) -> TensorType:
     """x [N, H, W, C], weight [kh, kw, C / groups, O], bias [O] -> [N, H', W', O]."""
     require_same_dtype(x=x, weight=weight, bias=bias)
@@ -71,6 +73,7 @@ def _conv2d(
     padding: Padding,
     dilation: Pair,
     groups: int,
+    activation: str = "none",
 ) -> Array:
     dtype = _accumulator(x)
     image = padded(x.astype(dtype, copy=False), padding)
@@ -85,7 +88,7 @@ def _conv2d(
         result = parts[0] if groups == 1 else np.concatenate(parts, axis=3)
     if bias is not None:
         result = np.add(result, bias)
-    return like(result, x)
+    return activate(like(result, x), activation)
 
 
 def _dense(x: Array, weight: Array, strides: Pair, dilation: Pair) -> Array:
@@ -128,10 +131,11 @@ register_op(
         name="nn.conv2d",
         summary=(
             "Convolution of x [N, H, W, C] with weight [kh, kw, C / groups, O], plus bias [O]; `padding` is (top, "
-            "left, bottom, right) zeros. Depthwise: groups = C, weight [kh, kw, 1, C * m]. -> [N, H', W', O]."
+            "left, bottom, right) zeros. Depthwise: groups = C, weight [kh, kw, 1, C * m]. "
+            "`activation` follows. -> [N, H', W', O]."
         ),
         operands=_OPERANDS,
-        attributes=(*_WINDOW_ATTRIBUTES, _DILATION, _GROUPS),
+        attributes=(*_WINDOW_ATTRIBUTES, _DILATION, _GROUPS, ACTIVATION),
         infer=infer_conv2d,
         evaluate=_conv2d,
         macs=lambda result, x, weight, bias, **attributes: result.size * TensorType(dims(weight)[:3]).size,
@@ -149,6 +153,7 @@ def _infer_transpose(
     output_padding: Pair,
     dilation: Pair,
     groups: int,
+    activation: str = "none",
 ) -> TensorType:
     require_same_dtype(x=x, weight=weight, bias=bias)
     batch, height, width, channels = dims(x)
@@ -186,6 +191,7 @@ def _conv2d_transpose(
     output_padding: Pair,
     dilation: Pair,
     groups: int,
+    activation: str = "none",
 ) -> Array:
     dtype = _accumulator(x)
     batch, height, width, _ = x.shape
@@ -209,7 +215,7 @@ def _conv2d_transpose(
     )
     if bias is not None:
         result = np.add(result, bias)
-    return like(result, x)
+    return activate(like(result, x), activation)
 
 
 register_op(
@@ -217,7 +223,8 @@ register_op(
         name="nn.conv2d_transpose",
         summary=(
             "The gradient of a convolution by its input: x [N, H, W, C], weight [kh, kw, C, O / groups], bias [O] -> "
-            "[N, H', W', O] with H' = (H - 1) * stride + dilation * (kh - 1) + 1 + output_padding - top - bottom."
+            "[N, H', W', O] with H' = (H - 1) * stride + dilation * (kh - 1) + 1 + output_padding - top - bottom; "
+            "`activation` follows."
         ),
         operands=_OPERANDS,
         attributes=(
@@ -225,6 +232,7 @@ register_op(
             integers("output_padding", (0, 0), length=2, minimum=0),
             _DILATION,
             _GROUPS,
+            ACTIVATION,
         ),
         infer=_infer_transpose,
         evaluate=_conv2d_transpose,

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from nascompiler.ir.attributes import boolean, dtype
+from nascompiler.ir.attributes import AttributeDef, boolean, dtype
+from nascompiler.ir.dialects.nn.fused import ACTIVATION, activate
 from nascompiler.ir.dialects.nn.inference import broadcast, dims, like, moved, require_broadcasts_to, require_same_dtype
 from nascompiler.ir.ops import OpDef, Operand, Trait, floats, numbers, register_op
 from nascompiler.ir.types import Array, DType, TensorType
@@ -25,12 +26,15 @@ def infer_binary(a: TensorType, b: TensorType, **attributes: Any) -> TensorType:
     return TensorType(broadcast(a=a, b=b), a.dtype)
 
 
-def _binary(name: str, summary: str, evaluate: Callable[..., Any], *, commutative: bool = False) -> None:
+def _binary(
+    name: str, summary: str, evaluate: Callable[..., Any], *attributes: AttributeDef, commutative: bool = False
+) -> None:
     register_op(
         OpDef(
             name=f"nn.{name}",
             summary=summary,
             operands=(numbers("a", parameter=True), numbers("b", parameter=True)),
+            attributes=attributes,
             infer=infer_binary,
             evaluate=_quietly(evaluate),
             traits=frozenset({Trait.ELEMENTWISE} | ({Trait.COMMUTATIVE} if commutative else set())),
@@ -54,9 +58,9 @@ def _unary(name: str, summary: str, evaluate: Callable[[Array], Any], operand: O
 def _quietly(function: Callable[..., Any]) -> Callable[..., Array]:
     """`function` in the element type of its first operand; infinities and NaN arise without a warning."""
 
-    def evaluate(x: Array, *others: Array) -> Array:
+    def evaluate(x: Array, *others: Array, **attributes: Any) -> Array:
         with np.errstate(all="ignore"):
-            return like(function(x, *others), x)
+            return like(function(x, *others, **attributes), x)
 
     return evaluate
 
@@ -76,9 +80,13 @@ def _power(a: Array, b: Array) -> Any:
     return np.where(np.less(b, 0), reciprocal, np.power(a, np.maximum(b, 0)))
 
 
+def _add(a: Array, b: Array, *, activation: str = "none") -> Array:
+    return activate(np.add(a, b), activation)
+
+
 _erf = np.frompyfunc(math.erf, 1, 1)
 
-_binary("add", "a + b.", np.add, commutative=True)
+_binary("add", "a + b; `activation` follows.", _add, ACTIVATION, commutative=True)
 _binary("sub", "a - b.", np.subtract)
 _binary("mul", "a * b.", np.multiply, commutative=True)
 _binary("div", "a / b; integers truncate toward zero, as ONNX Div does.", _divide)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nascompiler.ir.dialects.nn.fused import ACTIVATION, activate
 from nascompiler.ir.dialects.nn.inference import (
     Shape,
     broadcast_dims,
@@ -66,7 +67,9 @@ register_op(
 )
 
 
-def _infer_linear(x: TensorType, weight: TensorType, bias: TensorType | None) -> TensorType:
+def _infer_linear(
+    x: TensorType, weight: TensorType, bias: TensorType | None, *, activation: str = "none"
+) -> TensorType:
     require_same_dtype(x=x, weight=weight, bias=bias)
     if not dims(x):
         raise InferenceError("x is a scalar; it must have at least one dimension, the last of them the inputs")
@@ -78,22 +81,23 @@ def _infer_linear(x: TensorType, weight: TensorType, bias: TensorType | None) ->
     return TensorType((*dims(x)[:-1], features), x.dtype)
 
 
-def _linear(x: Array, weight: Array, bias: Array | None) -> Array:
+def _linear(x: Array, weight: Array, bias: Array | None, *, activation: str = "none") -> Array:
     product = _matmul(x, weight)
-    return product if bias is None else like(np.add(product, bias), x)
+    return activate(product if bias is None else like(np.add(product, bias), x), activation)
 
 
 register_op(
     OpDef(
         name="nn.linear",
-        summary="x [..., K] @ weight [K, N] + bias [N] -> [..., N].",
+        summary="x [..., K] @ weight [K, N] + bias [N] -> [..., N]; `activation` follows.",
         operands=(
             floats("x"),
             floats("weight", rank=2, parameter=True),
             floats("bias", rank=1, parameter=True, optional=True),
         ),
+        attributes=(ACTIVATION,),
         infer=_infer_linear,
         evaluate=_linear,
-        macs=lambda result, x, weight, bias: result.size * weight.static_shape[0],
+        macs=lambda result, x, weight, bias, **attributes: result.size * weight.static_shape[0],
     )
 )
