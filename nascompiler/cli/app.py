@@ -28,7 +28,6 @@ INTERRUPTED = 130
 app = typer.Typer(
     name="nascompiler",
     help="From architecture search to the fastest code on its target.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
