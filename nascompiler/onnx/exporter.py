@@ -1,2 +1,155 @@
-def export_onnx(g): ...
-def save_onnx(g, p): ...
+"""From a graph of the nn dialect to an ONNX file."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from nascompiler.ir.builder import Builder
+from nascompiler.ir.errors import UsageError
+from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.types import TensorType
+from nascompiler.onnx.emission import Emitter
+from nascompiler.onnx.emitters import EMITTERS
+from nascompiler.onnx.errors import OnnxError, Refusal, UnsupportedNode, UnsupportedNodesError
+from nascompiler.onnx.model_file import MAXIMUM_BYTES
+from nascompiler.onnx.tensors import ELEMENT_TYPES
+
+OPSET = 19
+IR_VERSION = 9
+
+
+def export_onnx(graph: Graph) -> onnx.ModelProto:
+    """The graph as an ONNX model of opset 19, weights inside.
+
+    Inputs and outputs keep names, element types and layouts. Inside, image ops are NCHW; transposes appear only where
+    the layout really changes. The graph itself is not changed.
+
+    Raises:
+        UnsupportedNodesError: ops without an ONNX form, all of them.
+        OnnxError: open choices, or more than the 2 GiB that a file can hold.
+    """
+    if graph.choices or graph.cells:
+        raise OnnxError(f"{graph.name}: the graph has open choices or cells: decide and expand them before the export")
+    graph = _expanded(graph)
+    emitter = Emitter({*(v.name for v in graph.inputs), *graph.output_names})
+    for value in graph.inputs:
+        emitter.set_plain(value, value.name)
+    faults = []
+    for node in graph.nodes:
+        try:
+            _emit(emitter, node)
+        except Refusal as refusal:
+            faults.append(UnsupportedNode(_label(node), node.op.name, str(refusal)))
+            for value in node.results:
+                emitter.set_plain(value, "refused")
+    if faults:
+        raise UnsupportedNodesError(graph.name, faults, verb="export")
+    model = _model(graph, emitter)
+    if model.ByteSize() > MAXIMUM_BYTES:
+        raise OnnxError(f"{graph.name}: {model.ByteSize()} bytes; an ONNX file holds at most 2 GiB")
+    return model
+
+
+def save_onnx(graph: Graph, path: str | Path) -> None:
+    """Write `export_onnx(graph)` to a file, which appears whole or not at all.
+
+    Raises UsageError when `path` is a folder, a link or anything else but a regular file with one name, or its folder
+    does not exist; what `export_onnx` raises; OnnxError when it cannot be written.
+    """
+    path = Path(path)
+    _check_target(path)
+    data = export_onnx(graph).SerializeToString()
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+    except OSError as error:
+        raise OnnxError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _check_target(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist")
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(status.st_mode):
+        raise UsageError(f"{path}: there is a folder of this name")
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise UsageError(f"{path}: a link, or no regular file: it is not written through")
+
+
+def _expanded(graph: Graph) -> Graph:
+    """A copy in which composites that ONNX lacks are written out."""
+    graph = graph.clone()
+    for node in graph.nodes:
+        op = node.op
+        if op.name in EMITTERS or op.decompose is None:
+            continue
+        builder = Builder(graph, before=node, origin=node.origin)
+        made = op.decompose(builder, *op.padded(node.operands), **node.attributes)
+        for old, new in zip(node.results, made if isinstance(made, tuple) else (made,), strict=True):
+            graph.replace_all_uses(old, new)
+        graph.erase(node)
+    return graph
+
+
+def _emit(emitter: Emitter, node: Node) -> None:
+    emit = EMITTERS.get(node.op.name)
+    if emit is None:
+        raise Refusal("this op has no ONNX form")
+    if any(v.type.rank is None for v in node.operands):
+        raise Refusal("the number of dimensions of an operand is not known")
+    emit(emitter, node)
+
+
+def _label(node: Node) -> str:
+    return node.results[0].name or node.origin or "node"
+
+
+def _model(graph: Graph, emitter: Emitter) -> onnx.ModelProto:
+    names = {v.name for v in graph.inputs} | set(emitter.initializers)
+    renamed: dict[str, str] = {}
+    copies = []
+    for output, value in zip(graph.output_names, graph.outputs, strict=True):
+        made = emitter.plain(value)
+        if made in names or made in renamed or made in emitter.initializers:
+            copies.append(helper.make_node("Identity", [made], [output], f"Identity_{output}"))
+        else:
+            renamed[made] = output
+    for node in (*emitter.nodes, *copies):
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    body = helper.make_graph(
+        [*emitter.nodes, *copies],
+        graph.name,
+        [_declared(v.name, v.type) for v in graph.inputs],
+        [_declared(n, v.type) for n, v in zip(graph.output_names, graph.outputs, strict=True)],
+        list(emitter.initializers.values()),
+    )
+    opset = helper.make_opsetid("", OPSET)
+    return helper.make_model(body, producer_name="nascompiler", opset_imports=[opset], ir_version=IR_VERSION)
+
+
+def _declared(name: str, type: TensorType) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, ELEMENT_TYPES[type.dtype], type.shape)
+
+
+

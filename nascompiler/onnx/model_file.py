@@ -12,7 +12,7 @@ from nascompiler.onnx.errors import OnnxError
 from nascompiler.onnx.external_data import ExternalData
 
 OLDEST_OPSET = 7
-NEWEST_OPSET = 26
+NEWEST_OPSET = 28
 """The converters were written against the operators up to this version; a newer one may mean something else."""
 MAXIMUM_BYTES = 2**31 - 1
 """Protobuf's own limit for one message."""
