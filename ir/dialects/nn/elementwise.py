@@ -77,7 +77,7 @@ def _power(a: Array, b: Array) -> Any:
     if a.dtype.kind != "i":
         return np.power(a, b)
     reciprocal = np.trunc(np.power(a.astype(np.float64), np.minimum(b, 0)))
-    return np.where(np.less(b, 0), reciprocal, np.power(a, np.maximum(b, 0)))
+    return np.where(np.less(b, 0), reciprocal.astype(a.dtype), np.power(a, np.maximum(b, 0)))
 
 
 def _add(a: Array, b: Array, *, activation: str = "none") -> Array:

@@ -6,6 +6,7 @@ import numpy as np
 
 from nascompiler.ir.attributes import integer, integers, number, string
 from nascompiler.ir.dialects.nn.inference import axis_index, axis_indices, dims, moved, shape_text
+from nascompiler.ir.errors import ModelError
 from nascompiler.ir.ops import InferenceError, OpDef, Operand, Trait, indices, register_op
 from nascompiler.ir.types import Array, Dim, TensorType
 
@@ -83,7 +84,7 @@ def _gather(x: Array, indices: Array, *, axis: int) -> Array:
     size = x.shape[axis]
     outside = np.asarray(indices)[(np.less(indices, -size)) | np.greater_equal(indices, size)]
     if outside.size:
-        raise IndexError(f"nn.gather: index {outside.flat[0]} is out of range for axis {axis} of size {size}")
+        raise ModelError(f"index {outside.flat[0]} is out of range for axis {axis} of size {size}")
     return np.take(x, indices.astype(np.int64), axis)
 
 
