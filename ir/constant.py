@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -23,28 +24,44 @@ class Constant:
             raise ValueError("a constant has either its array or, as a placeholder, its digest")
         self.type = type
         self._array = array
+        self._make: Callable[[], ArrayLike] | None = None
         if digest is not None:
             self.__dict__["digest"] = digest
 
     @classmethod
     def of(cls, values: ArrayLike, type: TensorType | None = None) -> Constant:
-        """A constant of the values of an array, copied unless it is read-only and contiguous already."""
+        """A constant of the values of an array, copied unless nobody can write to it and it is contiguous already."""
         array = np.asarray(values)
-        if array.flags.writeable or not array.flags.c_contiguous:
-            array = array.copy(order="C")
+        if not (array.flags.c_contiguous and array.dtype.isnative and _is_frozen(array)):
+            array = array.astype(array.dtype.newbyteorder("="), order="C", copy=True)
             array.flags.writeable = False
+        array = array.view()  # a view of a read-only array cannot be made writeable again
         own = TensorType.of(array)
         if type is not None and (type.shape != own.shape or type.dtype != own.dtype):
             raise ModelError(f"constant of type {own} declared as {type}")
         return cls(type or own, array)
 
+    @classmethod
+    def lazy(cls, type: TensorType, make: Callable[[], ArrayLike]) -> Constant:
+        """A constant whose values are made when first asked for: random weights of networks that are only counted.
+
+        `make` must give the same values of that type whenever it is called; it may not change what they depend on.
+        """
+        constant = cls.__new__(cls)
+        constant.type = type
+        constant._array = None
+        constant._make = make
+        return constant
+
     @property
     def is_placeholder(self) -> bool:
-        return self._array is None
+        return self._array is None and self._make is None
 
     @property
     def array(self) -> Array:
         """The values, read-only; raises ModelError for a placeholder."""
+        if self._make is not None:
+            self._array, self._make = Constant.of(self._make(), self.type)._array, None
         if self._array is None:
             raise ModelError(
                 f"the values of constant {self.digest} ({self.type}) are not loaded: give the weights file"
@@ -66,3 +83,18 @@ class Constant:
 
     def __hash__(self) -> int:
         return hash(self.digest)
+
+
+def _is_frozen(array: Array) -> bool:
+    """Whether neither the array nor whatever it is a view of can be written to."""
+    base: object = array
+    while isinstance(base, np.ndarray):
+        if base.flags.writeable:
+            return False
+        if base.base is None:
+            return True
+        base = base.base
+    try:
+        return memoryview(base).readonly  # type: ignore[arg-type]  # or it raises
+    except TypeError:
+        return False

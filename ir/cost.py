@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from nascompiler.ir.evaluate import decomposition
 from nascompiler.ir.graph import Graph, Node, Value
+from nascompiler.ir.ops import Trait
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,15 @@ def graph_cost(graph: Graph) -> GraphCost:
     return GraphCost(sum(v.type.size for v in parameters(graph)), macs, moved)
 
 
+def _is_arithmetic(node: Node) -> bool:
+    return node.op.has(Trait.ELEMENTWISE) and sum(o.parameter for o in node.op.operands) > 1
+
+
 def parameters(graph: Graph) -> list[Value]:
     """The constants that count as parameters, once each.
 
-    Weights, biases, batch-norm scale and shift count; moving statistics, scalars and integers (shapes, indices) do not.
+    Weights, biases, batch-norm scale and shift count; moving statistics and integers (shapes, indices) do not, nor do
+    single numbers in element-by-element arithmetic, such as the 3 and 6 of a hard-swish that is written out.
     """
     found: dict[object, Value] = {}
     for node in graph.nodes:
@@ -74,6 +80,7 @@ def parameters(graph: Graph) -> list[Value]:
             declared = node.op.operand_at(index)
             if value.constant is None or declared is None or not declared.parameter:
                 continue
-            if (value.type.dtype.is_float and value.type.size > 1) or value.type.quantization is not None:
+            is_weight = value.type.dtype.is_float or value.type.quantization is not None
+            if is_weight and (value.type.size > 1 or not _is_arithmetic(node)):
                 found.setdefault(id(value.constant), value)
     return list(found.values())

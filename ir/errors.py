@@ -62,6 +62,10 @@ class VerificationError(ModelError):
         super().__init__("\n".join([f"{title}: {len(self.faults)} fault(s)", *shown]))
 
 
+MOST_LISTED = 40
+"""Of more names than this an error lists only similar ones."""
+
+
 def choices_text(accepted: Iterable[object]) -> str:
     """`a, b or c`, for messages that say what would be accepted."""
     names = [str(name) for name in accepted]
@@ -75,4 +79,9 @@ def unknown(kind: str, name: str, accepted: Iterable[str]) -> UsageError:
     names = sorted(accepted)
     near = get_close_matches(name, names, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    return UsageError(f"unknown {kind} {name!r}{hint}; accepted: {choices_text(names)}")
+    if len(names) > MOST_LISTED:
+        similar = get_close_matches(name, names, n=8, cutoff=0.3)
+        listed = f"{len(names)} names" + (f", among them {', '.join(similar)}" if similar else "")
+    else:
+        listed = choices_text(names)
+    return UsageError(f"unknown {kind} {name!r}{hint}; accepted: {listed}")

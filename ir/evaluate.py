@@ -28,12 +28,13 @@ def evaluate(graph: Graph, inputs: Mapping[str, Array], *, observe: Observer | N
     for node in graph.nodes:
         operands = [v.constant.array if v.constant is not None else values[v] for v in node.operands]
         for value, array in zip(node.results, evaluate_node(node, operands), strict=True):
-            values[value] = array
+            if remaining[value]:
+                values[value] = array
             if observe is not None:
                 observe(value, array)
-        for value in dict.fromkeys(node.operands):
+        for value in node.operands:
             if value in remaining:
-                remaining[value] -= sum(v is value for v in node.operands)
+                remaining[value] -= 1
                 if remaining[value] == 0:
                     del values[value]
     outputs = zip(graph.output_names, graph.outputs, strict=True)
@@ -49,6 +50,8 @@ def evaluate_node(node: Node, operands: list[Array]) -> tuple[Array, ...]:
             return evaluate_op(node.op, operands, node.attributes)
     except ModelError as error:
         raise ModelError(f"{node!r}: {error}") from None
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise ModelError(f"{node!r} cannot be evaluated: {error}") from error
 
 
 def evaluate_op(op: OpDef, operands: list[Array], attributes: Mapping[str, Any]) -> tuple[Array, ...]:

@@ -7,7 +7,7 @@ operand) take constant time, so that a sweep of rewrites is linear in the size o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -16,7 +16,7 @@ from nascompiler.ir.attributes import Attribute
 from nascompiler.ir.constant import Constant
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.ops import OPS, InferenceError, OpDef
-from nascompiler.ir.types import Array, DType, TensorType
+from nascompiler.ir.types import Array, DType, TensorType, join_types
 
 
 class Value:
@@ -182,16 +182,16 @@ class Graph:
 
     @property
     def nodes(self) -> Iterator[Node]:
-        """Nodes in topological order. Nodes may be inserted or erased meanwhile; erased ones are not visited."""
+        """Nodes in topological order.
+
+        The graph may change meanwhile: nodes erased ahead are not visited, nodes inserted ahead are, as long as the
+        current node is not the one erased.
+        """
         node = self._head
         while node is not None:
-            following = node._next
             if not node.is_erased:
                 yield node
-            # a successor erased meanwhile still knows where it stood
-            while following is not None and following.is_erased:
-                following = following._next
-            node = following
+            node = node._next  # a node that is erased still knows what followed it
 
     def __len__(self) -> int:
         """Number of nodes."""
@@ -262,6 +262,8 @@ class Graph:
         Result types are inferred unless given. Raises ModelError when the attributes, the number of operands or their
         types do not fit.
         """
+        if before is not None and before.graph is not self:
+            raise ValueError("cannot insert before a node that is erased or of another graph")
         definition = op if isinstance(op, OpDef) else OPS.find(op)
         node = Node(definition, self, origin)
         node.attributes = definition.complete_attributes(attributes or {})
@@ -284,9 +286,12 @@ class Graph:
     # -- changing
 
     def set_operand(self, node: Node, index: int, value: Value) -> None:
-        operands = list(node.operands)
-        operands[index] = value
-        self._set_operands(node, tuple(operands))
+        """Let one operand be another value; the uses of the others are not touched, however many there are."""
+        operands = node.operands
+        del operands[index]._uses[node, index]
+        node.operands = (*operands[:index], value, *operands[index + 1 :])
+        value._uses[node, index] = None
+        self.version += 1
 
     def set_operands(self, node: Node, operands: Iterable[Value]) -> None:
         self._set_operands(node, tuple(operands))
@@ -363,8 +368,6 @@ class Graph:
     def _link(self, node: Node, before: Node | None) -> None:
         if before is not None and before.is_terminator:
             before = None
-        if before is not None and before.graph is not self:
-            raise ValueError("cannot insert before a node of another graph")
         previous = self._tail if before is None else before._previous
         node._previous, node._next = previous, before
         if previous is None:
@@ -378,6 +381,17 @@ class Graph:
         self._size += 1
         self.version += 1
 
+    @property
+    def bodies(self) -> tuple[Graph, ...]:
+        """The graph and its cells: what a pass over nodes has to visit."""
+        return (self, *self.cells.values())
+
+    def to_networkx(self) -> Any:
+        """The graph as a `networkx.MultiDiGraph`; see `ir.networkx_view`."""
+        from nascompiler.ir.networkx_view import to_networkx
+
+        return to_networkx(self)
+
     def __str__(self) -> str:
         from nascompiler.ir.text.printer import print_graph
 
@@ -385,7 +399,9 @@ class Graph:
 
 
 def _mapped(value: Value, mapped: dict[Value, Value]) -> Value:
-    if value not in mapped and value.is_constant:
+    if value not in mapped:
+        if not value.is_constant:
+            raise ModelError(f"{value!r} is used before it is defined, or belongs to another graph")
         mapped[value] = Value(value.type, value.name, constant=value.constant)
     return mapped[value]
 
@@ -435,8 +451,40 @@ def partial_dtype(node: Node, types: tuple[TensorType, ...]) -> DType:
 
 
 def infer_all(graph: Graph) -> None:
-    """Infer every type again from the inputs on, after input types or attributes have changed."""
+    """Infer every type again from the inputs on, after input types or attributes have changed.
+
+    A quantisation that was given to a value stays where inference says nothing about it.
+    """
     for node in graph.nodes:
         for value, type in zip(node.results, infer_types(node), strict=True):
+            if type.quantization is None and type.dtype == value.type.dtype:
+                type = replace(type, quantization=value.type.quantization)
             if value.type != type:
                 graph.set_type(value, type)
+
+
+def refine_types(graph: Graph, changed: Iterable[Value] | None = None) -> None:
+    """Make types more precise where operands have become so, in one sweep; what was known before stays known.
+
+    `changed` are the values whose types or constants are new (default: all). Raises InferenceError, naming the node,
+    where what is inferred contradicts what was known.
+    """
+    fresh = None if changed is None else set(changed)
+    for node in graph.nodes:
+        if fresh is None or not fresh.isdisjoint(node.operands):
+            refined = refine_node(graph, node)
+            if fresh is not None:
+                fresh.update(refined)
+
+
+def refine_node(graph: Graph, node: Node) -> list[Value]:
+    """Infer one node again, keeping what was known; returns the results whose types have become more precise."""
+    changed = []
+    for value, type in zip(node.results, infer_types(node), strict=True):
+        joined = join_types(value.type, type)
+        if joined is None:
+            raise InferenceError(f"{node!r}: the result is {value.type}, but inferred {type}")
+        if joined != value.type:
+            graph.set_type(value, joined)
+            changed.append(value)
+    return changed

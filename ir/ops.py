@@ -15,10 +15,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 from nascompiler.ir.attributes import Attribute, AttributeDef, SymbolRef, normalize, symbols_in
-from nascompiler.ir.errors import ModelError, choices_text, unknown
+from nascompiler.ir.errors import ModelError, UsageError, choices_text, unknown
 from nascompiler.ir.types import Array, DType, TensorType
 
 
@@ -192,19 +193,23 @@ def indices(name: str, **options: Any) -> Operand:
 
 
 class OpRegistry(Mapping[str, OpDef]):
-    """Every op by its full name; the built-in dialects are loaded at the first look-up."""
+    """Every op by its full name.
 
-    BUILT_IN = ("nascompiler.ir.dialects.nn",)
+    The built-in dialects are loaded at the first look-up, those of installed packages (entry point group
+    `nascompiler.ops`) when a name is not found among them.
+    """
+
+    BUILT_IN = ("nascompiler.ir.dialects.nn", "nascompiler.ir.dialects.arch")
+    ENTRY_POINTS = "nascompiler.ops"
 
     def __init__(self) -> None:
         self._ops: dict[str, OpDef] = {}
         self._loaded = False
+        self._plugins_loaded = False
 
     def register(self, op: OpDef) -> OpDef:
         """Add an op; raises UsageError when its name is taken."""
         if op.name in self._ops:
-            from nascompiler.ir.errors import UsageError
-
             raise UsageError(f"an op named {op.name!r} is registered already")
         self._ops[op.name] = op
         return op
@@ -215,19 +220,37 @@ class OpRegistry(Mapping[str, OpDef]):
             for module in self.BUILT_IN:
                 import_module(module)
 
+    def load_plugins(self) -> None:
+        """Import the ops of installed packages, once; raises UsageError when one of them fails."""
+        if self._plugins_loaded:
+            return
+        self._plugins_loaded = True
+        for point in sorted(entry_points(group=self.ENTRY_POINTS), key=lambda p: p.name):
+            try:
+                point.load()
+            except UsageError:
+                raise
+            except Exception as error:
+                raise UsageError(f"the plugin {point.name!r} ({point.value}) cannot be loaded: {error}") from error
+
     def __getitem__(self, name: str) -> OpDef:
         self._load()
-        try:
-            return self._ops[name]
-        except KeyError:
-            raise KeyError(name) from None
+        if name not in self._ops:
+            self.load_plugins()
+        return self._ops[name]
 
     def find(self, name: str) -> OpDef:
         """The op of that name; raises UsageError with the nearest names otherwise."""
-        self._load()
-        if name not in self._ops:
-            raise unknown("op", name, (n for n in self._ops if n.partition(".")[0] == name.partition(".")[0]))
-        return self._ops[name]
+        try:
+            return self[name]
+        except KeyError:
+            pass
+        dialect = name.partition(".")[0]
+        names = [n for n in self._ops if n.partition(".")[0] == dialect]
+        if not names:
+            dialects = {n.partition(".")[0] for n in self._ops}
+            raise unknown("dialect", dialect, dialects)
+        raise unknown("op", name, names)
 
     def __iter__(self) -> Iterator[str]:
         self._load()

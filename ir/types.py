@@ -189,6 +189,17 @@ class TensorType:
         return format_type(self)
 
 
+def join_types(known: TensorType, other: TensorType) -> TensorType | None:
+    """What two types of one value say together, dimension by dimension; None when they contradict each other."""
+    if not known.accepts(other):
+        return None
+    quantization = known.quantization or other.quantization
+    if known.shape is None or other.shape is None:
+        return replace(known, shape=other.shape if known.shape is None else known.shape, quantization=quantization)
+    shape = tuple(join_dims(a, b) for a, b in zip(known.shape, other.shape, strict=True))
+    return replace(known, shape=shape, quantization=quantization)
+
+
 def join_dims(a: Dim, b: Dim) -> Dim:
     """The more precise of two dimensions known to be equal: a size before a name before nothing."""
     if isinstance(a, int) or b is None:

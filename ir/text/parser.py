@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import re
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from nascompiler.ir.constant import Constant
 from nascompiler.ir.errors import Error, ParseError
 from nascompiler.ir.graph import Choice, Graph, Value
 from nascompiler.ir.ops import OPS
-from nascompiler.ir.text.syntax import NAME, VERSION, WORD
+from nascompiler.ir.text.syntax import NAME, UNKNOWN, VERSION, WORD
 from nascompiler.ir.types import Array, Dim, DType, Quantization, TensorType
 
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
@@ -30,7 +31,12 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _DTYPES = {d.value: d for d in DType}
+_ELEMENTS = {"float": {float, int}, "integer": {int}, "boolean": {bool}}
 _MAX_DEPTH = 64
+
+
+def _kind(dtype: DType) -> str:
+    return "float" if dtype.is_float else "integer" if dtype.is_integer else "boolean"
 
 
 def parse(text: str, *, constants: Mapping[str, Array] | None = None, file: str = "<text>") -> Graph:
@@ -217,6 +223,8 @@ class _Parser:
             items = self.tuple_value()
             if len(items) != prod(type.static_shape):
                 raise self.error(f"constant @{name} of type {type} lists {len(items)} values", at)
+            if not all(builtins.type(item) in _ELEMENTS[_kind(type.dtype)] for item in items):
+                raise self.error(f"constant @{name} of type {type} lists values that are no {_kind(type.dtype)}s", at)
             try:
                 values = np.array(items, dtype=type.dtype.numpy).reshape(type.static_shape)
             except (ValueError, TypeError, OverflowError) as error:
@@ -242,10 +250,7 @@ class _Parser:
                 self.expect(")")
                 break
         attributes = self.attributes() if self.tokens[self.at] == "{" else {}
-        self.expect(":")
-        types = [self.type()]
-        while self.accept(","):
-            types.append(self.type())
+        types = self.result_types(len(names))
         origin = ""
         if self.accept("from"):
             origin = self.name("an origin")
@@ -259,6 +264,15 @@ class _Parser:
             if name in scope:
                 raise self.error(f"%{name} is defined twice", at)
             scope[name] = value
+
+    def result_types(self, results: int) -> list[TensorType]:
+        """The types after a colon; without one, nothing is known of the results yet."""
+        if not self.accept(":"):
+            return [UNKNOWN] * results
+        types = [self.type()]
+        while self.accept(","):
+            types.append(self.type())
+        return types
 
     def operand(self, scope: dict[str, Value], constants: dict[str, Value]) -> Value:
         token = self.take("reference", "an operand such as %x or @w")

@@ -10,6 +10,7 @@ from nascompiler.ir.constant import Constant
 from nascompiler.ir.graph import Choice, Graph, Node, Value
 from nascompiler.ir.text.syntax import (
     INLINE_ELEMENTS,
+    UNKNOWN,
     VERSION,
     format_attribute,
     format_float,
@@ -56,16 +57,14 @@ class _Printer:
         taken = {v.name for v in self.graph.inputs}
         names.update({v: v.name for v in self.graph.inputs})
         if not self.canonical:
+            serials: dict[str, int] = {}  # of twins, each counted on from the last: linear however many there are
             for value in inner:
                 name = value.name
                 if not name:
                     continue
-                serial = 1
                 while name in taken:
+                    serials[value.name] = serial = serials.get(value.name, 0) + 1
                     name = f"{value.name}_{serial}"
-                    serial += 1
-                    if serial % 64 == 0:  # many twins: number on from a fresh place, or this is quadratic
-                        serial = len(taken)
                 taken.add(name)
                 names[value] = name
         number = 0
@@ -111,9 +110,10 @@ class _Printer:
             or repr(declared.default) != repr(value)
         }
         attributes = f" {format_attributes(changed)}" if changed else ""
-        types = ", ".join(format_type(v.type) for v in node.results)
+        known = any(v.type != UNKNOWN for v in node.results)
+        types = f" : {', '.join(format_type(v.type) for v in node.results)}" if known else ""
         origin = "" if self.canonical or not node.origin else f" from {format_attribute(node.origin)}"
-        return f"{results} = {node.op.name}({operands}){attributes} : {types}{origin}"
+        return f"{results} = {node.op.name}({operands}){attributes}{types}{origin}"
 
     def ref(self, value: Value) -> str:
         return ("@" if value.is_constant else "%") + format_name(self.names[value])

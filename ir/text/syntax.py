@@ -14,6 +14,9 @@ VERSION = 1
 INLINE_ELEMENTS = 8
 """Constants up to this many elements print their values; larger ones their hash."""
 
+UNKNOWN = TensorType(None)
+"""The type of results of which nothing is known yet; it is not printed."""
+
 NAME = r"[A-Za-z0-9_][A-Za-z0-9_.\-/]*"
 """A name after a sigil."""
 WORD = r"[A-Za-z_][A-Za-z0-9_.\-/]*"
