@@ -35,8 +35,8 @@ def decode_attributes(
             faults.append(f"unknown attribute {attribute.name!r}")
         elif attribute.name in values:
             faults.append(f"attribute {attribute.name!r} is given twice")
-        elif attribute.ref_attr_name or attribute.type != declared.type.value:
-            faults.append(f"attribute {attribute.name!r} is not of type {declared.type.name}")
+        elif attribute.ref_attr_name or attribute.type != declared.type.value:  # type: ignore[attr-defined]
+            faults.append(f"attribute {attribute.name!r} is not of type {declared.type.name}")  # type: ignore[attr-defined]
         else:
             try:
                 values[attribute.name] = _decode(attribute, external)

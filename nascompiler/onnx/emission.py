@@ -17,7 +17,6 @@ from onnx import helper, numpy_helper
 
 from nascompiler.ir.constant import Constant
 from nascompiler.ir.graph import Value
-
 from nascompiler.onnx.conversion import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from nascompiler.onnx.errors import Refusal
 
@@ -143,4 +142,3 @@ class Emitter:
         name = f"{operator}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, list(inputs), outputs, name, **given))
         return outputs
-

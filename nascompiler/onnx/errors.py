@@ -14,7 +14,7 @@ class OnnxError(ModelError):
 
 @dataclass(frozen=True)
 class UnsupportedNode:
-    """One node that cannot be imported (or exported), and why."""
+    """One node that cannot be imported (or exported), and why; `operator` is `input` or `initializer` for those."""
 
     name: str
     operator: str
@@ -29,7 +29,7 @@ class UnsupportedNodesError(OnnxError):
 
     def __init__(self, model: str, nodes: Sequence[UnsupportedNode], *, verb: str = "import") -> None:
         self.nodes = tuple(nodes)
-        title = f"{model}: cannot {verb} {len(self.nodes)} node(s)"
+        title = f"{model}: cannot {verb} {len(self.nodes)} node(s), input(s) or weight(s)"
         super().__init__("\n".join([title, *(f"  {node}" for node in self.nodes)]))
 
 

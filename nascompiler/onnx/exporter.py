@@ -15,7 +15,7 @@ from nascompiler.ir.errors import UsageError
 from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.types import TensorType
 from nascompiler.onnx.emission import Emitter
-from nascompiler.onnx.emitters import EMITTERS
+from nascompiler.onnx.emitters.table import EMITTERS
 from nascompiler.onnx.errors import OnnxError, Refusal, UnsupportedNode, UnsupportedNodesError
 from nascompiler.onnx.model_file import MAXIMUM_BYTES
 from nascompiler.onnx.tensors import ELEMENT_TYPES
@@ -99,16 +99,20 @@ def _check_target(path: Path) -> None:
 def _expanded(graph: Graph) -> Graph:
     """A copy in which composites that ONNX lacks are written out."""
     graph = graph.clone()
-    for node in graph.nodes:
+    composites = [node for node in graph.nodes if _is_expanded(node)]
+    for node in composites:
         op = node.op
-        if op.name in EMITTERS or op.decompose is None:
-            continue
+        assert op.decompose is not None
         builder = Builder(graph, before=node, origin=node.origin)
         made = op.decompose(builder, *op.padded(node.operands), **node.attributes)
         for old, new in zip(node.results, made if isinstance(made, tuple) else (made,), strict=True):
             graph.replace_all_uses(old, new)
         graph.erase(node)
-    return graph
+    return _expanded(graph) if composites else graph
+
+
+def _is_expanded(node: Node) -> bool:
+    return node.op.name not in EMITTERS and node.op.decompose is not None
 
 
 def _emit(emitter: Emitter, node: Node) -> None:
@@ -150,6 +154,3 @@ def _model(graph: Graph, emitter: Emitter) -> onnx.ModelProto:
 
 def _declared(name: str, type: TensorType) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, ELEMENT_TYPES[type.dtype], type.shape)
-
-
-

@@ -50,7 +50,9 @@ class ExternalData:
     def _read_region(self, what: str, folder: Path, location: str, offset: int, length: int) -> bytes:
         parts = location.split("/")
         if "\\" in location or "\0" in location or any(part in ("", "..") for part in parts) or ":" in parts[0]:
-            raise OnnxError(f"{what}: external location {location!r} is refused: it must be a plain path under the model")
+            raise OnnxError(
+                f"{what}: external location {location!r} is refused: it must be a plain path under the model"
+            )
         try:
             descriptor = _open_beneath(folder, [part for part in parts if part != "."])
         except OSError as error:
@@ -64,7 +66,7 @@ class ExternalData:
                 raise OnnxError(f"{what}: external location {location!r} is refused: the file has other (hard) links")
             if offset + length > status.st_size:
                 raise OnnxError(
-                    f"{what}: bytes {offset} to {offset + length} of {location!r} are wanted, but it has {status.st_size}"
+                    f"{what}: bytes {offset} to {offset + length} of {location!r} are wanted; it has {status.st_size}"
                 )
             self._sizes[location] = status.st_size
             try:

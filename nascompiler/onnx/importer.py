@@ -15,8 +15,8 @@ from nascompiler.ir.graph import Graph, Value
 from nascompiler.ir.types import TensorType
 from nascompiler.onnx.attributes import count_faults, decode_attributes, find_schema
 from nascompiler.onnx.conversion import Conversion, Scope
-from nascompiler.onnx.converters import TABLE
 from nascompiler.onnx.converters.registry import Converter
+from nascompiler.onnx.converters.table import TABLE
 from nascompiler.onnx.errors import OnnxError, Refusal, Unknown, UnsupportedNode, UnsupportedNodesError
 from nascompiler.onnx.inputs import declared_type, input_types
 from nascompiler.onnx.model_file import Model, read_model
@@ -36,8 +36,8 @@ def import_onnx(source: str | Path | bytes, *, shapes: Mapping[str, Sequence[int
     `shapes` gives inputs their shapes, in the model's layout, in place of symbolic or unknown dimensions.
 
     Raises:
-        UnsupportedNodesError: nodes that we do not support, all of them.
-        OnnxError: a file that is no valid model, or whose inputs or weights we cannot read.
+        UnsupportedNodesError: inputs, weights and nodes that we cannot import, all of them.
+        OnnxError: a file that is no valid model.
         UsageError: a shape for an unknown input, or one that contradicts the model.
     """
     model = read_model(source)
@@ -48,6 +48,10 @@ def import_onnx(source: str | Path | bytes, *, shapes: Mapping[str, Sequence[int
     return importer.finish()
 
 
+_IMPOSSIBLE = (ValueError, TypeError, IndexError, ArithmeticError, AssertionError)
+"""What NumPy and Python say of a node whose attributes and operands make no sense together."""
+
+
 class _Importer:
     def __init__(self, model: Model, shapes: Mapping[str, Sequence[int]] | None) -> None:
         self.model = model
@@ -55,22 +59,33 @@ class _Importer:
         self.graph = self.scope.builder.graph
         self.values: dict[str, Value] = {}
         self.behind_refused: set[Value] = set()
-        self.faults: list[UnsupportedNode] = []
         proto = model.proto.graph
-        for name, type in input_types(model.label, proto, shapes).items():
+        types, self.faults = input_types(proto, shapes)
+        for fault in self.faults:
+            self._set_refused(fault.name)
+        for name, type in types.items():
             self.values[name] = self.graph.add_input(name, type)
         for tensor in proto.initializer:
-            self.values[tensor.name] = self.graph.constant(Constant.of(self._array(tensor)), tensor.name)
-        if proto.sparse_initializer:
-            raise OnnxError(f"{model.label}: sparse initializers are not supported")
+            self._add_initializer(tensor)
+        for sparse in proto.sparse_initializer:
+            self.faults.append(UnsupportedNode(sparse.values.name, "initializer", "sparse tensors are not supported"))
+            self._set_refused(sparse.values.name)
         self.declared = {info.name: info for info in proto.value_info}
         self.reshaped = bool(shapes)
 
-    def _array(self, tensor: onnx.TensorProto) -> Any:
+    def _add_initializer(self, tensor: onnx.TensorProto) -> None:
         try:
-            return to_array(tensor, self.model.external)
+            array = to_array(tensor, self.model.external)
         except OnnxError as error:
-            raise OnnxError(f"{self.model.label}: {error}") from None
+            self.faults.append(UnsupportedNode(tensor.name, "initializer", str(error)))
+            self._set_refused(tensor.name)
+        else:
+            self.values[tensor.name] = self.graph.constant(Constant.of(array), tensor.name)
+
+    def _set_refused(self, name: str) -> None:
+        """Let a placeholder stand for a value that cannot be had; what uses it is checked as far as that goes."""
+        self.values[name] = Value(TensorType(None), name)
+        self.behind_refused.add(self.values[name])
 
     def add(self, index: int, node: onnx.NodeProto) -> None:
         """Convert one node, or note why not."""
@@ -88,9 +103,9 @@ class _Importer:
                     raise Refusal(f"only the first {len(results)} of its outputs can be computed")
                 if not behind_refused:
                     self._check_declared(node, results)
-            except (Unknown, ModelError) as error:
+            except (Unknown, ModelError, *_IMPOSSIBLE) as error:
                 if not behind_refused:
-                    reasons.append(str(error))
+                    reasons.append(str(error) or type(error).__name__)
             except Refusal as error:
                 reasons.append(str(error))
         self.faults += [UnsupportedNode(name, self._operator(node), reason) for reason in reasons]
@@ -123,14 +138,12 @@ class _Importer:
         for position, name in enumerate(node.output):
             if not name:
                 continue
-            if position < len(results) and not refused:
-                value = results[position]
-            else:
-                value = Value(TensorType(None), name)
-                self.behind_refused.add(value)
-            if not value.name:
-                value.name = name
-            self.values[name] = value
+            if refused or position >= len(results):
+                self._set_refused(name)
+                continue
+            if not results[position].name:
+                results[position].name = name
+            self.values[name] = results[position]
 
     def _operator(self, node: onnx.NodeProto) -> str:
         if node.domain not in ("", "ai.onnx"):

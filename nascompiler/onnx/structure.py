@@ -44,7 +44,7 @@ def sorted_nodes(label: str, graph: onnx.GraphProto) -> list[tuple[int, onnx.Nod
 
 def _given_names(label: str, graph: onnx.GraphProto) -> set[str]:
     inputs = [i.name for i in graph.input]
-    initializers = [t.name for t in graph.initializer]
+    initializers = [t.name for t in graph.initializer] + [t.values.name for t in graph.sparse_initializer]
     outputs = [o.name for o in graph.output]
     for kind, names in (("input", inputs), ("initializer", initializers), ("output", outputs)):
         seen: set[str] = set()

@@ -41,6 +41,9 @@ MAXIMUM_RANK = 32
 MAXIMUM_ELEMENTS = 1 << 36
 """No tensor of a network we can compile is larger; beyond it sizes are taken for damage or malice."""
 
+MAXIMUM_MADE = 1 << 20
+"""Constants that a converter makes by itself (zero states, indices) stay below this many elements."""
+
 
 def element_type_name(number: int) -> str:
     """`FLOAT`, `BFLOAT16`, ... or the number itself when it is none of ONNX's."""
@@ -108,7 +111,7 @@ def _from_typed_field(what: str, tensor: onnx.TensorProto, dtype: DType, count: 
     storage = {"float_data": np.float32, "double_data": np.float64, "int64_data": np.int64, "uint64_data": np.uint64}
     stored = np.array(values, storage.get(field, np.int32))
     if dtype.is_integer and stored.size:
-        limits = np.iinfo(dtype.numpy)
+        limits = np.iinfo(str(dtype.numpy))
         if int(stored.min()) < limits.min or int(stored.max()) > limits.max:
             raise OnnxError(f"{what} holds values outside {dtype}")
     return stored.astype(dtype.numpy)

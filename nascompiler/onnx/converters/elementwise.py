@@ -51,9 +51,10 @@ def mean(c: Conversion) -> Value:
 
 @FAMILY.op("Mod")
 def mod(c: Conversion) -> Value:
-    if not c.boolean("fmod") and c.dtype(c.operand(0)).is_float and c.operand(0).type.shape is not None:
-        raise Refusal("fmod=0 on floating-point numbers")
-    return c.op("mod", c.operand(0), c.operand(1), fmod=c.boolean("fmod"))
+    x = c.operand(0)
+    if c.opset < 28 and not c.boolean("fmod") and x.type.dtype.is_float and x.type.shape is not None:
+        raise Refusal("fmod=0 on floating-point numbers, which opset 28 first allows")
+    return c.op("mod", x, c.operand(1), fmod=c.boolean("fmod"))
 
 
 @FAMILY.op("Pow")

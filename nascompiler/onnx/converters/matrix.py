@@ -7,6 +7,7 @@ import numpy as np
 from nascompiler.ir.graph import Value
 from nascompiler.onnx.conversion import Conversion
 from nascompiler.onnx.converters.registry import Family
+from nascompiler.onnx.tensors import MAXIMUM_MADE
 
 FAMILY = Family()
 
@@ -45,7 +46,7 @@ def _as_row(c: Conversion, bias: Value, weight: Value) -> Value | None:
     columns = weight.type.shape[1] if weight.type.rank == 2 and weight.type.shape else None
     if bias.type.rank == 1 and bias.type.shape == (columns,):
         return bias
-    if bias.array is None or not isinstance(columns, int):
+    if bias.array is None or not isinstance(columns, int) or columns > MAXIMUM_MADE:
         return None
     if bias.array.ndim > 2 or (bias.array.ndim == 2 and bias.array.shape[0] != 1):
         return None

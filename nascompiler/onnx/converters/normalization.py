@@ -41,15 +41,26 @@ def instance_norm(c: Conversion) -> Value:
 
 
 @FAMILY.op("LayerNormalization")
-def layer_norm(c: Conversion) -> Value:
+def layer_norm(c: Conversion) -> tuple[Value, ...]:
+    """The outputs Mean and InvStdDev, when they are wanted, are computed beside it."""
     x = c.operand(0)
-    axis = c.axis(c.integer("axis", -1), c.rank(x))
-    return c.op("layer_norm", x, c.operand(1), c.optional(2), axis=axis, epsilon=c.number("epsilon"))
+    rank = c.rank(x)
+    axis = c.axis(c.integer("axis", -1), rank)
+    result = c.op("layer_norm", x, c.operand(1), c.optional(2), axis=axis, epsilon=c.number("epsilon"))
+    if c.output_count == 1:
+        return (result,)
+    if c.dtype(x) is not DType.F32:
+        raise Refusal("Mean and InvStdDev are supported for float32 only")
+    mean = c.op("reduce_mean", x, axes=tuple(range(axis, rank)))
+    centered = c.op("sub", x, mean)
+    variance = c.op("reduce_mean", c.op("mul", centered, centered), axes=tuple(range(axis, rank)))
+    inverse = c.op("reciprocal", c.op("sqrt", c.op("add", variance, c.scalar(c.number("epsilon"), x))))
+    return result, mean, inverse
 
 
 @FAMILY.op("GroupNormalization")
 def group_norm(c: Conversion) -> Value:
-    """Each group of channels as one row (arXiv:1803.08494); scale and bias per group before opset 21, then per channel."""
+    """Groups of channels as rows (arXiv:1803.08494); scale and bias per group before opset 21, then per channel."""
     x, scale, bias = c.operand(0), c.operand(1), c.operand(2)
     rank, groups = c.rank(x), c.integer("num_groups")
     shape = c.shape(x)

@@ -8,6 +8,7 @@ from nascompiler.ir.graph import Value
 from nascompiler.onnx.conversion import Conversion
 from nascompiler.onnx.converters.registry import Family
 from nascompiler.onnx.errors import Refusal, Unknown
+from nascompiler.onnx.tensors import MAXIMUM_MADE
 
 FAMILY = Family()
 _ORDER = (0, 2, 3, 1)
@@ -29,12 +30,14 @@ def lstm(c: Conversion) -> tuple[Value, ...]:
     batch, hidden = c.shape(x)[1], c.shape(r)[2]
     if not isinstance(hidden, int) or c.shape(r)[0] != count:
         raise Unknown(f"its recurrent weight is {r.type}; the hidden size and {count} direction(s) are expected")
+    if hidden > MAXIMUM_MADE or (isinstance(batch, int) and batch * hidden > MAXIMUM_MADE):
+        raise Refusal(f"batch {batch} and hidden size {hidden} are too large")
     states = []
     for index in (5, 6):
         given = c.optional(index)
         if given is None and not isinstance(batch, int):
             raise Unknown("without initial states it needs the batch size: give the shapes of the graph's inputs")
-        states.append(c.constant(np.zeros((count, batch, hidden)), x.type.dtype) if given is None else given)  # type: ignore[arg-type]
+        states.append(c.constant(np.zeros((count, batch, hidden)), x.type.dtype) if given is None else given)
     bias = c.optional(3) or c.constant(np.zeros((count, 8 * hidden)), x.type.dtype)
     results = []
     for d in range(count):

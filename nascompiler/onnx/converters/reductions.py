@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from nascompiler.ir.graph import Value
+from nascompiler.ir.types import DType
 from nascompiler.onnx.conversion import Conversion
 from nascompiler.onnx.converters.registry import Family, Function
-from nascompiler.onnx.errors import Refusal
+from nascompiler.onnx.errors import Unknown
+from nascompiler.onnx.tensors import MAXIMUM_MADE
 
 FAMILY = Family()
 _MOVED_TO_INPUT = {"ReduceSum": 13}
@@ -102,9 +106,8 @@ def hardmax(c: Conversion) -> Value:
     rank = c.rank(x)
     axis = c.axis(c.integer("axis", -1), rank)
     length = c.shape(x)[axis]
-    if not isinstance(length, int):
-        raise Refusal("the size of the axis is not known")
-    places = c.constant([[i] for i in range(length)] if False else list(range(length)))
-    places = c.op("reshape", places, shape=tuple(length if i == axis else 1 for i in range(rank)))
+    if not isinstance(length, int) or length > MAXIMUM_MADE:
+        raise Unknown(f"the size {length} of its axis is not known or above {MAXIMUM_MADE}")
+    places = c.constant(np.arange(length).reshape([length if i == axis else 1 for i in range(rank)]), DType.I64)
     first = c.op("argmax", x, axis=axis, keepdims=True)
     return c.op("cast", c.op("equal", places, first), to=x.type.dtype)

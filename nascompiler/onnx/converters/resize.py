@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nascompiler.ir.graph import Value
+from nascompiler.ir.types import DType
 from nascompiler.onnx.conversion import Conversion
 from nascompiler.onnx.converters.registry import Family
 from nascompiler.onnx.errors import Refusal, Unknown
@@ -63,13 +66,26 @@ def resize(c: Conversion) -> Value:
 def _by_scales(c: Conversion, scales: Value, axes: tuple[int, ...] | None, **how: str) -> Value:
     x = c.operand(0)
     if scales.array is None:
+        if how["coordinates"] == "align_corners":
+            raise Unknown("scales computed at run time with align_corners; give sizes or constant scales instead")
         spatial = _spatial_part(c, scales, axes)
         return c.from_image(c.op("dynamic_resize_scales", c.image(x, 2), spatial, **how), 2)
-    factors = _per_axis([float(s) for s in scales.array], axes, 1.0)
+    factors = [float(s or 0) for s in _per_axis([float(s) for s in scales.array], axes, 1.0)]
     if factors[:2] != [1, 1] or any(not 0 < s < 2**31 for s in factors):
         raise Refusal(f"scales {factors}; accepted: 1, 1 for batch and channels, then positive numbers")
     pair = c.constant(np.array(factors[2:], np.float32))
+    if how["coordinates"] == "align_corners":
+        _check_whole_sizes(x, factors)
     return c.from_image(_static_or_dynamic(c, x, pair, **how), 2)
+
+
+def _check_whole_sizes(x: Value, factors: list[float]) -> None:
+    """With align_corners, ONNX divides by scale * size - 1, ONNX Runtime by its floor - 1: refuse a difference."""
+    for axis in (2, 3):
+        size = 1 if x.type.shape is None else x.type.shape[axis]
+        product = factors[axis] * (size if isinstance(size, int) else 1)
+        if abs(product - round(product)) > 1e-5:
+            raise Refusal(f"scales {factors} with align_corners do not give whole sizes; give sizes instead")
 
 
 def _static_or_dynamic(c: Conversion, x: Value, scales: Value, **how: str) -> Value:
@@ -78,7 +94,7 @@ def _static_or_dynamic(c: Conversion, x: Value, scales: Value, **how: str) -> Va
     assert scales.array is not None
     if not isinstance(height, int) or not isinstance(width, int):
         return c.op("dynamic_resize_scales", image, scales, **how)
-    down, across = (float(s) for s in scales.array)  # type: ignore[arg-type]
+    down, across = (float(s) for s in scales.array)
     size = tuple(int(np.floor(np.float32(n) * np.float32(s))) for n, s in ((height, down), (width, across)))
     return c.op("resize", image, size=size, scales=(down, across), **how)
 
@@ -98,7 +114,9 @@ def _by_sizes(c: Conversion, sizes: Value, axes: tuple[int, ...] | None, **how: 
     return c.from_image(c.op("resize", c.image(x, 2), size=tuple(wanted[2:]), **how), 2)
 
 
-def _per_axis(values: list[float] | list[int | None], axes: tuple[int, ...] | None, missing: float | None) -> list[float | int | None]:
+def _per_axis(
+    values: Sequence[float | int | None], axes: tuple[int, ...] | None, missing: float | None
+) -> list[float | int | None]:
     """One value for each of the four dimensions; `axes` says which are given."""
     if axes is None:
         axes = (0, 1, 2, 3)
@@ -114,6 +132,9 @@ def _spatial_part(c: Conversion, values: Value, axes: tuple[int, ...] | None) ->
     """The entries for height and width of scales or sizes computed at run time."""
     if axes is None or axes == (0, 1, 2, 3):
         return c.op("slice", values, axes=(0,), starts=(2,), ends=(4,), steps=(1,))
-    if tuple(a % 4 for a in axes) != (2, 3):
-        raise Refusal(f"axes {list(axes)} with sizes computed at run time; accepted: 2 and 3")
-    return values
+    places = [a % 4 for a in axes]
+    if 2 not in places or 3 not in places:
+        raise Refusal(f"axes {list(axes)} with sizes computed at run time; height and width must be among them")
+    if places == [2, 3]:
+        return values
+    return c.op("gather", values, c.constant([places.index(2), places.index(3)], DType.I64), axis=0)

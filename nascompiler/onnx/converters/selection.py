@@ -8,6 +8,7 @@ from nascompiler.ir.graph import Value
 from nascompiler.onnx.conversion import Conversion
 from nascompiler.onnx.converters.registry import Family
 from nascompiler.onnx.errors import Refusal, Unknown
+from nascompiler.onnx.tensors import MAXIMUM_RANK
 
 FAMILY = Family()
 _END = (1 << 31) - 1
@@ -24,19 +25,23 @@ def slice_by_attributes(c: Conversion) -> Value:
 def slice_by_operands(c: Conversion) -> Value:
     """Static when all bounds are known; axes and steps default to the first axes and 1."""
     starts, ends = c.operand(1), c.operand(2)
-    if starts.type.rank != 1 or not isinstance(c.shape(starts)[0], int):
-        raise Unknown("the number of axes that it cuts is not known")
-    count = len(range(int(str(c.shape(starts)[0]))))
+    count = c.shape(starts)[0] if c.rank(starts) == 1 else None
+    if not isinstance(count, int) or count > MAXIMUM_RANK:
+        raise Unknown(f"starts is {starts.type}; a list with one number for each axis is expected")
     axes = c.optional(3) or c.constant(np.arange(count))
     steps = c.optional(4) or c.constant(np.ones(count, np.int64))
     known = [v.array for v in (starts, ends, axes, steps)]
     if all(array is not None for array in known):
         return _slice(c, *(tuple(int(i) for i in array) for array in known if array is not None))
-    wide = [v if v.type.dtype == starts.type.dtype else c.op("cast", v, to=starts.type.dtype) for v in (ends, axes, steps)]
+    wide = [
+        v if v.type.dtype == starts.type.dtype else c.op("cast", v, to=starts.type.dtype) for v in (ends, axes, steps)
+    ]
     return c.op("dynamic_slice", c.operand(0), starts, *wide)
 
 
-def _slice(c: Conversion, starts: tuple[int, ...], ends: tuple[int, ...], axes: tuple[int, ...], steps: tuple[int, ...]) -> Value:
+def _slice(
+    c: Conversion, starts: tuple[int, ...], ends: tuple[int, ...], axes: tuple[int, ...], steps: tuple[int, ...]
+) -> Value:
     x = c.operand(0)
     if x.type.rank is not None:
         axes = c.axes(axes, x.type.rank)

@@ -82,4 +82,3 @@ def _same(kernel: int, stride: int, dilation: int, size: Dim, mode: str) -> Pair
         raise Unknown(f"auto_pad={mode!r} with stride {stride} needs the size of its input: give the graph's shapes")
     smaller = total // 2
     return (smaller, total - smaller) if mode == "SAME_UPPER" else (total - smaller, smaller)
-

@@ -1,15 +1,1 @@
-"""How each nn op is written as ONNX nodes, one file for each family, gathered in one table."""
-
-from collections.abc import Mapping
-
-from nascompiler.onnx.emitters import computed_shapes, elementwise, images, matrix, movement, reductions
-from nascompiler.onnx.emitters.registry import Emit
-
-EMITTERS: Mapping[str, Emit] = {
-    name: emit
-    for module in (computed_shapes, elementwise, images, matrix, movement, reductions)
-    for name, emit in module.EMITTERS.items()
-}
-"""Every op that can be exported. A composite that is missing is expanded first."""
-
-__all__ = ["EMITTERS"]
+"""How each nn op is written as ONNX nodes, one file for each family; `table` gathers them."""

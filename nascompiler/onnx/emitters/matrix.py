@@ -41,12 +41,10 @@ def _layer_norm(e: Emitter, node: Node) -> None:
             names.append(e.plain(value))
         elif (value is None or value.array is not None) and all(isinstance(d, int) for d in normalized):
             array = np.ones(1, x.type.dtype.numpy) if value is None or value.array is None else value.array
-            names.append(e.constant(np.broadcast_to(array, [int(d or 0) for d in normalized])))  # type: ignore[call-overload]
+            names.append(e.constant(np.broadcast_to(array, [int(d or 0) for d in normalized])))
         else:
             raise Refusal("layer_norm without a scale of the shape it normalises")
-    name = e.node(
-        "LayerNormalization", e.plain(x), *names, hint=node.result.name, axis=axis, epsilon=node["epsilon"]
-    )
+    name = e.node("LayerNormalization", e.plain(x), *names, hint=node.result.name, axis=axis, epsilon=node["epsilon"])
     e.set_plain(node.result, name)
 
 
