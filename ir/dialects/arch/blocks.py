@@ -1,4 +1,4 @@
-"""Convolutions, the blocks of the MobileNet, MnasNet and ResNet families, pools, and fully connected and LSTM layers."""
+"""Convolutions, blocks of the MobileNet, MnasNet and ResNet families, pools, fully connected and LSTM layers."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def _block_results(attributes: Mapping[str, Attribute]) -> int:
 architecture_op(
     "block",
     "`repeats` layers of one kind, of which the first has the stride: `inverted_bottleneck` (1x1 expansion, depthwise, "
-    "squeeze-excite, linear 1x1; MobileNetV2 §3, MnasNet §4.1), `depthwise_separable` (depthwise, squeeze-excite, 1x1) or "
-    "`conv`. With an `endpoint`, the second result is the expansion or the depthwise output of the last layer.",
+    "squeeze-excite, linear 1x1; MobileNetV2 §3, MnasNet §4.1), `depthwise_separable` (depthwise, squeeze-excite, 1x1) "
+    "or `conv`. With an `endpoint`, the second result is the expansion or the depthwise output of the last layer.",
     X,
     attributes=(
         string("op", "inverted_bottleneck", among=("inverted_bottleneck", "depthwise_separable", "conv")),

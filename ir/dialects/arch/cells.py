@@ -48,8 +48,8 @@ architecture_op(
 
 architecture_op(
     "cell",
-    "One application of a cell to the current and the previous output (none: the current one, unprojected); with stride 2 "
-    "the operations on these two halve height and width.",
+    "One application of a cell to the current and the previous output (none: the current one, unprojected); with "
+    "stride 2 the operations on these two halve height and width.",
     CURRENT,
     PREVIOUS,
     attributes=(symbol("cell"), integer("filters", minimum=1), integer("stride", 1, minimum=1)),
