@@ -22,8 +22,8 @@ architecture_op(
 
 architecture_op(
     "ssdlite",
-    "Box and class predictions on two feature maps and four more made from the second (320x320: 20, 10, 5, 3, 2, 1 cells "
-    "a side); results: boxes [N, anchors, 4] and scores [N, anchors, classes + 1], raw.",
+    "Box and class predictions on two feature maps and four more made from the second (320x320: 20, 10, 5, 3, 2, 1 "
+    "cells a side); results: boxes [N, anchors, 4] and scores [N, anchors, classes + 1], raw.",
     Operand("c4"),
     Operand("c5"),
     attributes=(integer("classes", 90, minimum=1),),
