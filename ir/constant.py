@@ -75,7 +75,7 @@ class Constant:
         if array.dtype.byteorder == ">":
             array = array.astype(array.dtype.newbyteorder("<"))
         state = hashlib.sha256(f"{self.type.dtype}{list(array.shape)}".encode())
-        state.update(memoryview(array.reshape(-1)).cast("B") if array.size else b"")
+        state.update(array.reshape(-1).view(np.uint8).data if array.size else b"")
         return state.hexdigest()[:32]
 
     def __eq__(self, other: object) -> bool:

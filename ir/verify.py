@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -46,7 +47,9 @@ def verify(graph: Graph, legality: Legality | None = None) -> None:
 def find_faults(graph: Graph, legality: Legality | None = None) -> Iterator[Fault]:
     """The faults of a graph and its cells, in order."""
     yield from _choices(graph, legality)
-    for cell in graph.cells.values():
+    for name, cell in graph.cells.items():
+        if name != cell.name:
+            yield Fault(f"@{name}", f"is the cell named @{cell.name}; both names must be the same")
         for fault in _body(cell, legality, graph):
             yield Fault(f"@{cell.name}: {fault.where}", fault.message, fault.origin)
         if cell.choices or cell.cells:
@@ -93,6 +96,10 @@ def _body(graph: Graph, legality: Legality | None, root: Graph) -> Iterator[Faul
     static = legality is not None and legality.static
     for value in graph.inputs:
         yield from _type_faults(value, static)
+    for what, names in (("inputs", [v.name for v in graph.inputs]), ("outputs", graph.output_names)):
+        for name, count in Counter(names).items():
+            if count > 1:
+                yield Fault(what, f"{count} are named {name!r}")
     for node in graph.nodes:
         where = repr(node)
         for value in node.operands:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import builtins
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import prod
+from typing import TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from nascompiler.ir.ops import OPS
 from nascompiler.ir.text.syntax import NAME, UNKNOWN, VERSION, WORD
 from nascompiler.ir.types import Array, Dim, DType, Quantization, TensorType
 
+T = TypeVar("T")
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 _TOKEN = re.compile(
     rf"""(?P<skip>[ \t\r\n]+|\#[^\n]*)
@@ -31,7 +32,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _DTYPES = {d.value: d for d in DType}
-_ELEMENTS = {"float": {float, int}, "integer": {int}, "boolean": {bool}}
+_ELEMENTS: dict[str, set[type]] = {"float": {float, int}, "integer": {int}, "boolean": {bool}}
 _MAX_DEPTH = 64
 
 
@@ -223,7 +224,7 @@ class _Parser:
             items = self.tuple_value()
             if len(items) != prod(type.static_shape):
                 raise self.error(f"constant @{name} of type {type} lists {len(items)} values", at)
-            if not all(builtins.type(item) in _ELEMENTS[_kind(type.dtype)] for item in items):
+            if not all(item.__class__ in _ELEMENTS[_kind(type.dtype)] for item in items):
                 raise self.error(f"constant @{name} of type {type} lists values that are no {_kind(type.dtype)}s", at)
             try:
                 values = np.array(items, dtype=type.dtype.numpy).reshape(type.static_shape)
@@ -386,7 +387,7 @@ class _Parser:
         except (ValueError, TypeError) as error:
             raise self.error(str(error), at) from None
 
-    def guarded(self, at: int, make):  # type: ignore[no-untyped-def]
+    def guarded(self, at: int, make: Callable[[], T]) -> T:
         """`make()`, with errors of the IR placed at token `at`."""
         try:
             return make()

@@ -18,16 +18,22 @@ class PassManager:
 
     instruments: Sequence[Instrument] = field(default_factory=lambda: [Verify()])
     analyses: Analyses = field(default_factory=Analyses)
+    _untouched: tuple[Graph, Graph] | None = field(default=None, init=False, repr=False)
+    """A graph and a clone that a pass has left as it was: the next pass gets it, analyses and all."""
 
     def run(self, graph: Graph, pipeline: Pipeline | str) -> Graph:
         """The transformed graph, or `graph` itself when nothing changed.
 
+        `analyses` are kept over passes that change nothing, and computed again after one that does.
         Raises UsageError for a broken contract before any pass has run, and whatever a pass raises, after the
         instruments have seen it.
         """
         pipeline = Pipeline.parse(pipeline, start=graph) if isinstance(pipeline, str) else pipeline
         pipeline.check(graph)
-        return self._run_steps(graph, pipeline.steps, ())
+        try:
+            return self._run_steps(graph, pipeline.steps, ())
+        finally:
+            self._untouched = None
 
     def _run_steps(self, graph: Graph, steps: tuple[Step | Fixpoint, ...], after: tuple[Step | Fixpoint, ...]) -> Graph:
         for index, step in enumerate(steps):
@@ -49,12 +55,13 @@ class PassManager:
     def _run_pass(self, graph: Graph, step: Pass, remaining: Pipeline) -> Graph:
         _check_requirements(graph, step)
         context = PassContext(self.analyses)
-        clone = graph.clone()
-        version = clone.version
+        clone = self._untouched[1] if self._untouched and self._untouched[0] is graph else graph.clone()
+        self._untouched = None
+        state = _state(clone)
         start = time.perf_counter_ns()
         try:
             step.run(clone, context)
-            changed = clone.version != version
+            changed = _state(clone) != state
             elapsed = time.perf_counter_ns() - start
             record = Record(step, graph, clone if changed else graph, changed, elapsed, context)
             if changed:
@@ -63,9 +70,20 @@ class PassManager:
                 instrument.after(record)
         except Exception as error:
             for instrument in self.instruments:
-                instrument.failed(step, graph, remaining, error)
+                try:
+                    instrument.failed(step, graph, remaining, error)
+                except Error as second:  # a full disk must not hide what went wrong
+                    error.add_note(str(second))
             raise
+        if not changed:
+            self._untouched = (graph, clone)
         return clone if changed else graph
+
+
+def _state(graph: Graph) -> object:
+    """What differs when a pass has changed anything: nodes, cells, or the facts in the graph's header."""
+    bodies = tuple((body, body.name, body.version, dict(body.attributes)) for body in graph.bodies)
+    return bodies, tuple(graph.cells), dict(graph.choices)
 
 
 def _check_requirements(graph: Graph, step: Pass) -> None:

@@ -79,12 +79,19 @@ class Match:
 
 
 def match(pattern: Pattern, node: Node) -> Match | None:
-    """How the pattern fits the node, or None. A name that occurs twice must match the same value twice."""
+    """The first way in which the pattern fits the node, or None."""
+    return next(matches(pattern, node), None)
+
+
+def matches(pattern: Pattern, node: Node) -> Iterator[Match]:
+    """Every way in which the pattern fits the node. A name that occurs twice must match the same value twice.
+
+    It is one object that changes from one to the next: look at each before asking for another.
+    """
     found = Match(node)
     for value in node.results[:1]:
         for _ in _fits(pattern, value, found, is_root=True):
-            return found
-    return None
+            yield found
 
 
 def _fits(pattern: Pattern, value: Value, found: Match, *, is_root: bool = False) -> Iterator[None]:
@@ -126,6 +133,8 @@ def _orders(pattern: Pattern, node: Node) -> Iterator[tuple[Value, ...]]:
 
 
 def _attributes_fit(pattern: Pattern, node: Node) -> bool:
+    if node.op.dialect != "arch" and node.op.is_open(node.attributes):
+        return False  # rules read attributes, and here one waits for a choice
     if has_fused_activation(node) and not any(name == "activation" for name, _ in pattern.attributes):
         return False
     return all(name in node.attributes and node.attributes[name] == value for name, value in pattern.attributes)

@@ -75,11 +75,9 @@ class Pipeline:
         """Check the contracts of the passes in sequence; raises UsageError for the first one broken."""
         level = start.level if isinstance(start, Graph) else start
         facts = {name: test(start) for name, test in FACTS.items()} if isinstance(start, Graph) else {}
-        for step in self.passes():
+        for step in _unrolled(self.steps):
             if step.requires_level and level is not None and level not in step.requires_level:
-                wanted = choices_text(step.requires_level)
-                hint = _hint(name for name, cls in PASSES.items() if cls.ensures_level in step.requires_level)
-                raise UsageError(f"{step.name} needs {wanted}; the pipeline is still at {level}{hint}")
+                raise UsageError(_wrong_level(step, level))
             for fact in sorted(step.requires):
                 if facts.get(fact) is False:
                     hint = _hint(name for name, cls in PASSES.items() if fact in cls.ensures)
@@ -98,6 +96,24 @@ def _passes(steps: tuple[Step | Fixpoint, ...]) -> Iterator[Pass]:
             yield step.step
         else:
             yield from _passes(step.steps)
+
+
+def _unrolled(steps: tuple[Step | Fixpoint, ...]) -> Iterator[Pass]:
+    """Every pass in the order of execution, fixpoints twice: a pass may not bear what the first round leaves."""
+    for step in steps:
+        if isinstance(step, Step):
+            yield step.step
+        else:
+            yield from _unrolled(step.steps)
+            yield from _unrolled(step.steps)
+
+
+def _wrong_level(step: Pass, level: str) -> str:
+    wanted = choices_text(step.requires_level)
+    if level in LEVELS and all(w in LEVELS and LEVELS.index(w) < LEVELS.index(level) for w in step.requires_level):
+        return f"{step.name} needs {wanted}; the pipeline is already at {level} there: put it earlier"
+    hint = _hint(name for name, cls in PASSES.items() if cls.ensures_level in step.requires_level)
+    return f"{step.name} needs {wanted}; the pipeline is still at {level}{hint}"
 
 
 def _hint(providers: Iterable[str]) -> str:
@@ -143,14 +159,17 @@ def _convert(value: Any, hint: Any, what: str) -> Any:
     if origin in (Union, UnionType):
         if value is None and NoneType in arguments:
             return None
+        if type(value) in arguments:
+            return value
         for member in arguments:
             try:
                 return _convert(value, member, what)
             except UsageError:
                 continue
     elif origin is Literal:
-        if value in arguments:
-            return value
+        for argument in arguments:
+            if value == argument or _format(value) == argument:  # a bare none or true may be a word that is meant
+                return argument
         raise UsageError(f"{what} is {value!r}; accepted: {choices_text(arguments)}")
     elif origin is tuple or hint is tuple:
         items = value if isinstance(value, tuple) else (value,)
@@ -188,6 +207,9 @@ _TOKEN = re.compile(
     r"|(?P<number>-?(?:inf\b|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.]))|(?P<mark>[(){}\[\],=])|(?P<end>$)|(?P<bad>.))",
     re.DOTALL,
 )
+
+
+_WORDS: dict[str, Any] = {"true": True, "false": False, "none": None, "inf": float("inf"), "nan": float("nan")}
 
 
 class _Parser:
@@ -277,9 +299,12 @@ class _Parser:
                 self.at -= 1
                 raise self.error(f"invalid string {text}") from None
         if kind == "number":
+            if len(text) > 40:
+                self.at -= 1
+                raise self.error("a number of more than 40 characters")
             return int(text) if re.fullmatch(r"-?\d+", text) else float(text)
         if kind == "word":
-            return {"true": True, "false": False, "none": None, "inf": float("inf")}.get(text, text)
+            return _WORDS.get(text, text)
         if text == "[":
             items = []
             while not self.accept("]"):

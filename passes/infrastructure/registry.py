@@ -8,6 +8,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TypeVar
@@ -28,6 +29,8 @@ class PassRegistry(Mapping[str, type[Pass]]):
 
     def register(self, cls: PassType) -> PassType:
         """Class decorator that makes a pass known under its name; raises UsageError when the name is taken."""
+        if not (isinstance(cls, type) and issubclass(cls, Pass)):
+            raise UsageError(f"{getattr(cls, '__qualname__', cls)} is no pass: derive it from nascompiler.passes.Pass")
         if "__dataclass_params__" not in cls.__dict__:
             cls = dataclasses.dataclass(frozen=True)(cls)  # type: ignore[assignment]
         taken = self._passes.get(cls.name)
@@ -89,7 +92,7 @@ def load_script(path: str | Path) -> None:
     if not path.is_file():
         raise UsageError(f"cannot load {path}: no such file")
     PASSES.load()
-    name = f"nascompiler_script_{path.stem}"
+    name = f"nascompiler_script_{path.stem}_{sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise UsageError(f"cannot load {path}: not a Python file (.py)")

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from nascompiler.ir import Builder, Error, Graph, Node, Value
+from nascompiler.ir.graph import refine_types
+from nascompiler.ir.types import join_types
 from nascompiler.passes.infrastructure.base import Pass, PassContext
-from nascompiler.passes.infrastructure.patterns import Check, Match, Pattern, match
+from nascompiler.passes.infrastructure.patterns import Check, Match, Pattern, matches
 
 
 class Rewriter:
@@ -18,23 +20,42 @@ class Rewriter:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.touched: list[Node] = []
+        self.retyped: list[Value] = []
 
     def before(self, node: Node) -> Builder:
         """A builder that adds nodes before `node`, stamped with its origin."""
         return _Recording(self, node)
 
     def replace(self, node: Node, *values: Value) -> None:
-        """Let the users of the node's results use `values`, and erase the node and what only it used."""
+        """Let the users of the node's results use `values`, and erase the node and what only it used.
+
+        What was known of a result's type stays known; where more is known now, `propagate_types` carries it on.
+        """
         if len(values) != len(node.results):
             raise ValueError(f"{node!r} has {len(node.results)} results, but {len(values)} replacements are given")
         for old, new in zip(node.results, values, strict=True):
             self.touched.extend(old.users)
+            self._join_types(old, new)
             if not new.name and not new.is_input:
                 new.name = old.name
             self.graph.replace_all_uses(old, new)
             if new.producer is not None:
                 self.touched.append(new.producer)
         self.erase(node)
+
+    def _join_types(self, old: Value, new: Value) -> None:
+        joined = join_types(new.type, old.type)
+        if joined is not None and joined != new.type and new.producer is not None:
+            self.graph.set_type(new, joined)
+            self.retyped.append(new)
+        if new.type != old.type or new.is_constant:
+            self.retyped.append(new)
+
+    def propagate_types(self) -> None:
+        """Infer again what depends on values that are known more precisely now; one sweep over the graph."""
+        if self.retyped:
+            refine_types(self.graph, self.retyped)
+            self.retyped.clear()
 
     def replace_op(self, node: Node, op: str, operands: Iterable[Value], **attributes: Any) -> Value:
         """Replace a node by another op; returns its result."""
@@ -53,7 +74,8 @@ class Rewriter:
             self.graph.erase(dead)
             for value in operands:
                 if value.producer is not None:
-                    self.touched.extend(value.users)
+                    if value.use_count == 1:  # patterns that want it for themselves may fit now
+                        self.touched.extend(value.users)
                     pending.append(value.producer)
 
 
@@ -122,6 +144,7 @@ def apply_rules(graph: Graph, rules: Sequence[Rule], context: PassContext | None
                     queue.append(touched)
             rewriter.touched.clear()
             break
+    rewriter.propagate_types()
     return changed
 
 
@@ -136,20 +159,20 @@ def _neighbourhood(nodes: Iterable[Node]) -> Iterable[Node]:
 
 
 def _try(rule: Rule, node: Node, rewriter: Rewriter, context: PassContext, reported: set[tuple[str, Node]]) -> bool:
-    found = match(rule.pattern, node)
-    if found is None:
-        return False
-    reason = f"{found.shared[0]!r} has other users" if found.shared else rule.check(found)
-    if reason is None:
+    missed = None
+    for found in matches(rule.pattern, node):
+        reason = f"{found.shared[0]!r} has other users" if found.shared else rule.check(found)
+        if reason is not None:
+            missed = missed or reason
+            continue
         made = rule.rewrite(found, rewriter.before(node))
         if made is not None:
             rewriter.replace(node, *([made] if isinstance(made, Value) else made))
             context.count(rule.equation)
             return True
-        return False
-    if (rule.equation, node) not in reported:
+    if missed is not None and (rule.equation, node) not in reported:
         reported.add((rule.equation, node))
-        context.miss(rule.equation, node, reason)
+        context.miss(rule.equation, node, missed)
     return False
 
 
@@ -159,4 +182,5 @@ class RewritePass(Pass):
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     def run(self, graph: Graph, context: PassContext) -> None:
-        apply_rules(graph, self.rules, context)
+        for body in graph.bodies:
+            apply_rules(body, self.rules, context)

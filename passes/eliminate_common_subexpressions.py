@@ -1,0 +1,52 @@
+"""Computes what is computed twice only once."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from nascompiler.ir import Graph, Node, Value
+from nascompiler.passes.infrastructure.base import Pass, PassContext
+from nascompiler.passes.infrastructure.registry import register_pass
+
+
+@register_pass
+class EliminateCommonSubexpressions(Pass):
+    """Merges nodes that apply the same op with the same attributes to the same operands, and constants that are equal.
+
+    Constants are compared by content. Nodes of the `arch` dialect stay: two equal ones get weights of their own when
+    they are expanded.
+    """
+
+    def run(self, graph: Graph, context: PassContext) -> None:
+        for body in graph.bodies:
+            _merge_constants(body, context)
+            _merge_nodes(body, context)
+
+
+def _merge_constants(graph: Graph, context: PassContext) -> None:
+    first: dict[Hashable, Value] = {}
+    for value in graph.constants:
+        same = first.setdefault((value.type, value.constant), value)
+        if same is not value:
+            graph.replace_all_uses(value, same)
+            context.count("constants merged")
+
+
+def _merge_nodes(graph: Graph, context: PassContext) -> None:
+    first: dict[Hashable, Node] = {}
+    for node in graph.nodes:
+        if node.op.dialect == "arch":
+            continue
+        same = first.setdefault(_key(node), node)
+        if same is node:
+            continue
+        for value, kept in zip(node.results, same.results, strict=True):
+            graph.replace_all_uses(value, kept)
+        graph.erase(node)
+        context.count("nodes merged")
+
+
+def _key(node: Node) -> Hashable:
+    """What makes two nodes compute the same. Attributes by their text: 0.0 is -0.0 and 1 is true by value, not here."""
+    attributes = tuple((name, repr(value)) for name, value in node.attributes.items())
+    return node.op.name, node.operands, attributes, tuple(value.type for value in node.results)
