@@ -41,31 +41,38 @@ def scaled_size(size: int, scale: float) -> int:
     return int(np.floor(np.float32(size) * np.float32(scale)))
 
 
-def source_coordinates(length: int, target: int, scale: float, coordinates: str) -> NDArray[np.float64]:
-    """Where the centre of each of `target` result elements lies among `length` elements (ONNX Resize-19)."""
-    index = np.arange(target, dtype=np.float64)
+def source_coordinates(length: int, target: int, scale: float, coordinates: str) -> NDArray[np.float32]:
+    """Where the centre of each of `target` result elements lies among `length` elements (ONNX Resize-19).
+
+    In float32 and in the order of operations of onnxruntime: positions that fall between two elements, or on one, are
+    then the same ones, even under scales such as 4/3 that float32 does not hold.
+    """
+    index = np.arange(target, dtype=np.float32)
+    half, factor = np.float32(0.5), np.float32(scale)
     if coordinates == "asymmetric":
-        return index / scale
+        return index / factor
     if coordinates == "tf_half_pixel_for_nn":
-        return (index + 0.5) / scale
+        return (index + half) / factor
     if coordinates == "align_corners":
-        return index * ((length - 1) / (target - 1) if target > 1 else 0.0)
+        return index * np.float32(length - 1) / np.float32(max(target - 1, 1))
     if coordinates == "pytorch_half_pixel" and target == 1:
-        return np.zeros(1)
-    half_pixel = (index + 0.5) / scale - 0.5
-    if coordinates == "half_pixel_symmetric":
-        half_pixel += length / 2 * (1 - target / (scale * length))
-    return half_pixel
+        return np.zeros(1, np.float32)
+    if coordinates == "half_pixel_symmetric":  # onnxruntime goes by way of float64 here
+        offset = np.float32(length / 2) * (1 - np.float32(target) / (factor * np.float32(length)))
+        wide = (index.astype(np.float64) + 0.5) / np.float64(factor)
+        return (np.float64(offset) + wide - 0.5).astype(np.float32)
+    return (index + half) / factor - half
 
 
-def nearest(position: NDArray[np.float64], rounding: str) -> NDArray[np.int64]:
+def nearest(position: NDArray[np.float32], rounding: str) -> NDArray[np.int64]:
     """The element that each position rounds to, not yet clamped."""
+    exact = position.astype(np.float64)  # adding a half must not round
     if rounding == "round_prefer_floor":
-        rounded = np.ceil(position - 0.5)
+        rounded = np.ceil(exact - 0.5)
     elif rounding == "round_prefer_ceil":
-        rounded = np.floor(position + 0.5)
+        rounded = np.floor(exact + 0.5)
     else:
-        rounded = np.floor(position) if rounding == "floor" else np.ceil(position)
+        rounded = np.floor(exact) if rounding == "floor" else np.ceil(exact)
     return rounded.astype(np.int64)
 
 
@@ -82,9 +89,11 @@ def _infer(
 
 def _resize(x: Array, *, size: Pair, mode: str, coordinates: str, rounding: str, scales: tuple[float, ...]) -> Array:
     result = x
-    for axis, target in ((1, size[0]), (2, size[1])):
+    for axis, target in enumerate(size, start=1):
         length = x.shape[axis]
         scale = scales[axis - 1] if scales else target / length
+        if scale == 1 and target == length:
+            continue
         position = source_coordinates(length, target, scale, coordinates)
         if mode == "nearest":
             result = result.take(nearest(position, rounding).clip(0, length - 1), axis)
@@ -105,7 +114,7 @@ register_op(
         summary=(
             "x [N, H, W, C] resized to `size` (height, width). `coordinates` says where result elements lie in x, "
             "`rounding` which neighbour `mode` nearest takes. `scales` are the model's own where it gave scales, not a "
-            "size: the coordinates then use them (ONNX Resize-19)."
+            "size: the coordinates then use them (ONNX Resize-19). A dimension that does not change is copied."
         ),
         operands=(numbers("x", rank=4),),
         attributes=(integers("size", length=2, minimum=1), *RESIZE_ATTRIBUTES, _SCALES),
