@@ -10,7 +10,6 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from nascompiler.ir.builder import Builder
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.types import TensorType
@@ -19,6 +18,7 @@ from nascompiler.onnx.emitters.table import EMITTERS
 from nascompiler.onnx.errors import OnnxError, Refusal, UnsupportedNode, UnsupportedNodesError
 from nascompiler.onnx.model_file import MAXIMUM_BYTES
 from nascompiler.onnx.tensors import ELEMENT_TYPES
+from nascompiler.onnx.writing_out import write_out
 
 OPSET = 19
 IR_VERSION = 9
@@ -36,7 +36,8 @@ def export_onnx(graph: Graph) -> onnx.ModelProto:
     """
     if graph.choices or graph.cells:
         raise OnnxError(f"{graph.name}: the graph has open choices or cells: decide and expand them before the export")
-    graph = _expanded(graph)
+    graph = graph.clone()
+    write_out(graph)
     emitter = Emitter({*(v.name for v in graph.inputs), *graph.output_names})
     for value in graph.inputs:
         emitter.set_plain(value, value.name)
@@ -94,25 +95,6 @@ def _check_target(path: Path) -> None:
         raise UsageError(f"{path}: there is a folder of this name")
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise UsageError(f"{path}: a link, or no regular file: it is not written through")
-
-
-def _expanded(graph: Graph) -> Graph:
-    """A copy in which composites that ONNX lacks are written out."""
-    graph = graph.clone()
-    composites = [node for node in graph.nodes if _is_expanded(node)]
-    for node in composites:
-        op = node.op
-        assert op.decompose is not None
-        builder = Builder(graph, before=node, origin=node.origin)
-        made = op.decompose(builder, *op.padded(node.operands), **node.attributes)
-        for old, new in zip(node.results, made if isinstance(made, tuple) else (made,), strict=True):
-            graph.replace_all_uses(old, new)
-        graph.erase(node)
-    return _expanded(graph) if composites else graph
-
-
-def _is_expanded(node: Node) -> bool:
-    return node.op.name not in EMITTERS and node.op.decompose is not None
 
 
 def _emit(emitter: Emitter, node: Node) -> None:

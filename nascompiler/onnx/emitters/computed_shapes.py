@@ -6,8 +6,10 @@ import numpy as np
 from onnx import numpy_helper
 
 from nascompiler.ir.graph import Node
+from nascompiler.ir.types import DType
 from nascompiler.onnx.emission import Emitter
 from nascompiler.onnx.emitters.registry import Emit, EmitTable
+from nascompiler.onnx.errors import Refusal
 
 
 def _plain(operator: str) -> Emit:
@@ -15,6 +17,12 @@ def _plain(operator: str) -> Emit:
         e.set_plain(node.result, e.node(operator, *map(e.plain, node.operands), hint=node.result.name))
 
     return emit
+
+
+def _range(e: Emitter, node: Node) -> None:
+    if node.result.type.dtype is DType.F16:
+        raise Refusal("ONNX has no range of f16")
+    _plain("Range")(e, node)
 
 
 def _shape(e: Emitter, node: Node) -> None:
@@ -60,7 +68,7 @@ def _dynamic_pad(e: Emitter, node: Node) -> None:
 EMITTERS: EmitTable = {
     "nn.shape": _shape,
     "nn.constant_of_shape": _constant_of_shape,
-    "nn.range": _plain("Range"),
+    "nn.range": _range,
     "nn.dynamic_reshape": _dynamic_reshape,
     "nn.dynamic_slice": _plain("Slice"),
     "nn.dynamic_expand": _with_shape("Expand"),

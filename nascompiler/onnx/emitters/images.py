@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 
 from nascompiler.ir.graph import Node, Value
+from nascompiler.ir.types import DType
 from nascompiler.onnx.emission import Emitter
+from nascompiler.onnx.emitters.elementwise import clip_bounds
 from nascompiler.onnx.emitters.registry import Emit, EmitTable
 from nascompiler.onnx.errors import Refusal
 
@@ -93,15 +95,21 @@ def _squeeze_excite(e: Emitter, node: Node) -> None:
     image = e.first(x)
     squeezed = e.node("GlobalAveragePool", image)
     inner = e.node("Conv", squeezed, _pointwise(e, w1), e.plain(b1))
-    activations = {"relu": "Relu", "hard_swish": "HardSwish"}
-    if node["activation"] not in activations:
-        raise Refusal(f"squeeze_excite with activation {node['activation']}")
-    outer = e.node("Conv", e.node(activations[node["activation"]], inner), _pointwise(e, w2), e.plain(b2))
+    outer = e.node("Conv", _activated(e, node, inner), _pointwise(e, w2), e.plain(b2))
     if node["gate"] == "hard_sigmoid":
         gate = e.node("HardSigmoid", outer, alpha=node["alpha"], beta=node["beta"])
     else:
         gate = e.node("Sigmoid", outer)
     e.set_first(node.result, e.node("Mul", image, gate, hint=node.result.name))
+
+
+def _activated(e: Emitter, node: Node, name: str) -> str:
+    activation = node["activation"]
+    if activation == "relu6":
+        return e.node("Clip", name, *clip_bounds(e, 0, 6, node.result.type.dtype.numpy))
+    if activation == "swish":
+        return e.node("Mul", name, e.node("Sigmoid", name))
+    return e.node({"relu": "Relu", "hard_swish": "HardSwish"}[activation], name)
 
 
 def _pointwise(e: Emitter, weight: Value) -> str:
@@ -113,24 +121,46 @@ def _pointwise(e: Emitter, weight: Value) -> str:
 
 
 def _resize(e: Emitter, node: Node) -> None:
-    """By scales where the model gave scales, else by size; opset 18 lets both name just height and width."""
-    if node.op.name == "nn.resize":
-        scales = e.constant(np.array(node["scales"], np.float32)) if node["scales"] else ""
-        sizes = "" if scales else e.constant(np.array(node["size"]))
-    elif node.op.name == "nn.dynamic_resize":
-        scales, sizes = "", e.plain(node.operands[1])
+    """By scales where the model gave scales, else by size, for all four dimensions.
+
+    Not by `axes`, although opset 18 has it: ONNX Runtime 1.31 forgets it when it moves a transpose over a Resize.
+    """
+    image = e.first(node.operands[0])
+    if node.op.name == "nn.dynamic_resize_scales" or (node.op.name == "nn.resize" and node["scales"]):
+        target = [_all_scales(e, node)]
     else:
-        scales, sizes = e.plain(node.operands[1]), ""
+        target = ["", _all_sizes(e, node, image)]
     name = e.node(
         "Resize",
-        *[e.first(node.operands[0]), "", scales, *([sizes] if sizes else [])],
+        *[image, "", *target],
         hint=node.result.name,
         mode=node["mode"],
         coordinate_transformation_mode=node["coordinates"],
         nearest_mode=node["rounding"],
-        axes=(2, 3),
     )
     e.set_first(node.result, name)
+
+
+def _all_scales(e: Emitter, node: Node) -> str:
+    if node.op.name == "nn.resize":
+        return e.constant(np.array([1, 1, *node["scales"]], np.float32))
+    scales = node.operands[1]
+    if scales.array is not None:
+        return e.constant(np.array([1, 1, *scales.array.tolist()], np.float32))
+    wide = e.plain(scales) if scales.type.dtype is DType.F32 else e.node("Cast", e.plain(scales), to=1)
+    return e.node("Concat", e.constant(np.ones(2, np.float32)), wide, axis=0)
+
+
+def _all_sizes(e: Emitter, node: Node, image: str) -> str:
+    if node.op.name == "nn.resize":
+        size = e.constant(np.array(node["size"], np.int64))
+    else:
+        sizes = node.operands[1]
+        size = e.plain(sizes) if sizes.type.dtype is DType.I64 else e.node("Cast", e.plain(sizes), to=7)
+    shape = node.result.type.shape
+    if node.op.name == "nn.resize" and shape is not None and isinstance(shape[0], int) and isinstance(shape[3], int):
+        return e.constant(np.array([shape[0], shape[3], *node["size"]], np.int64))
+    return e.node("Concat", e.node("Shape", image, start=0, end=2), size, axis=0)
 
 
 EMITTERS: EmitTable = {

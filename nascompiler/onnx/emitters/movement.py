@@ -91,9 +91,14 @@ def _flatten(e: Emitter, node: Node) -> None:
 
 def _squeeze(e: Emitter, node: Node) -> None:
     x = node.operands[0]
+    if not node["axes"]:  # for ONNX that would mean all
+        e.alias(node.result, x)
+        return
     first = sorted(a % 4 for a in node["axes"]) == [1, 2] and e.prefers_first([x])  # [N, C] is left of both layouts
     axes = mapped_axes(node["axes"], x.type.rank, channels_first=first)
-    name = e.node("Squeeze", e.form(x, channels_first=first), e.constant(np.array(axes)), hint=node.result.name)
+    name = e.node(
+        "Squeeze", e.form(x, channels_first=first), e.constant(np.array(axes, np.int64)), hint=node.result.name
+    )
     e.set_plain(node.result, name)
 
 
