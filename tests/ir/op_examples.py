@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nascompiler.ir.builder import Builder
+from nascompiler.ir.dialects.nn.fused import FUSIBLE_ACTIVATIONS
 from nascompiler.ir.evaluate import evaluate_op
 from nascompiler.ir.graph import Graph
 from nascompiler.ir.ops import OPS
@@ -328,12 +329,24 @@ def _dynamic() -> Iterator[OpExample]:
     yield OpExample("nn.dynamic_resize_scales", (normal(1, 4, 5, 3), np.asarray([2, 1.5], np.float32)))
 
 
+def _fused() -> Iterator[OpExample]:
+    """The ops that apply an activation to their result, with each of them."""
+    for activation in FUSIBLE_ACTIVATIONS:
+        fused = {"activation": activation}
+        yield OpExample("nn.add", (normal(2, 3, 5, scale=3), normal(5)), fused)
+        yield OpExample("nn.linear", (normal(3, 7, scale=2), normal(7, 5), normal(5)), fused)
+        yield OpExample("nn.conv2d", (normal(1, 4, 5, 6), normal(3, 3, 6, 7, scale=0.3), normal(7)), fused)
+        yield OpExample("nn.conv2d", (normal(1, 5, 4, 6), normal(3, 3, 1, 6), normal(6)), {"groups": 6, **fused})
+        yield OpExample("nn.conv2d_transpose", (normal(1, 3, 2, 6), normal(2, 2, 6, 5), normal(5)), fused)
+
+
 EXAMPLES: tuple[OpExample, ...] = (
     *_elementwise(),
     *_logic(),
     *_activations(),
     *_convolution(),
     *_linear(),
+    *_fused(),
     *_normalization(),
     *_pooling(),
     *_shape(),

@@ -54,6 +54,8 @@ register_op(
 def _infer_split(x: TensorType, *, axis: int, sizes: tuple[int, ...]) -> tuple[TensorType, ...]:
     along = axis_index(axis, len(dims(x)))
     size = dims(x)[along]
+    if not sizes:
+        raise InferenceError("sizes is empty; at least one part is needed")
     if isinstance(size, int) and size != sum(sizes):
         raise InferenceError(
             f"sizes {list(sizes)} add up to {sum(sizes)}; dimension {axis} of x {shape_text(dims(x))} is {size}"
@@ -67,7 +69,10 @@ def _split(x: Array, *, axis: int, sizes: tuple[int, ...]) -> tuple[Array, ...]:
 
 def _split_count(attributes: Mapping[str, Attribute]) -> int:
     sizes = attributes["sizes"]
-    assert isinstance(sizes, tuple)
+    if not isinstance(sizes, tuple):
+        raise InferenceError(
+            f"nn.split: sizes {sizes} is open as a whole; its entries may be choices, not their number"
+        )
     return len(sizes)
 
 

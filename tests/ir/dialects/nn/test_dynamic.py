@@ -23,6 +23,7 @@ SCALES = np.asarray([2, 0.5], np.float32)
         ("reshape", (("N", 3, 4), i64(0, -1)), {}, ("N", 12)),
         ("reshape", (("N", "M", 4), i64(0, 0, 2, 2)), {}, ("N", "M", 2, 2)),
         ("reshape", (("N", "M", 4), i64(0, -1)), {}, ("N", None)),
+        ("reshape", ((None, 8), i64(0, -1)), {}, (None, None)),
         ("reshape", ((0, 3), i64(3, 0)), {"allow_zero": True}, (3, 0)),
         ("reshape", ((2, 3), sizes(3)), {}, (None, None, None)),
         ("reshape", ((2, 3), sizes(None)), {}, None),

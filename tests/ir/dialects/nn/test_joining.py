@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from nascompiler.ir.attributes import SymbolRef
+from nascompiler.ir.builder import Builder
 from nascompiler.ir.ops import InferenceError
-from nascompiler.ir.types import DType
+from nascompiler.ir.types import DType, TensorType
 from tests.ir.dialects.nn.running import NCHW_TO_NHWC, NHWC_TO_NCHW, close, infer, onnx_run, run, typed
 from tests.ir.op_examples import normal
 
@@ -37,6 +39,16 @@ def test_split_checks_its_sizes():
     assert infer("split", ("N", None), axis=-1, sizes=(3, 4)) == ("N", 3)
     with pytest.raises(InferenceError, match=r"sizes \[3, 3\] add up to 6; dimension 1 of x \[2, 7\] is 7"):
         infer("split", (2, 7), axis=1, sizes=(3, 3))
+    with pytest.raises(InferenceError, match="sizes is empty"):
+        infer("split", (0,), axis=0, sizes=())
+
+
+def test_the_number_of_parts_is_known_where_their_sizes_are_not():
+    builder = Builder()
+    assert len(builder.nn.split(builder.input("x", TensorType(None)), axis=0, sizes=(3, 4))) == 2
+    assert len(builder.nn.split(builder.input("y", (8,)), axis=0, sizes=(SymbolRef("width"), 4))) == 2
+    with pytest.raises(InferenceError, match="its entries may be choices, not their number"):
+        builder.nn.split(builder.input("z", (8,)), axis=0, sizes=SymbolRef("width"))
 
 
 def test_tile_repeats():
