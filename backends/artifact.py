@@ -1,0 +1,250 @@
+"""An artifact: a folder with everything to run a compiled network, and to tell how it was made.
+
+    manifest.json      names, shapes, hashes, versions, target, pipeline
+    model.so           the code
+    weights.bin        packed weights, each at a multiple of 64 bytes, mapped into memory when loaded
+    before.nir         the graph as it was given, with its constants in before.safetensors
+    after.nir          the graph that was lowered, constants by hash
+    placement.json     which node runs where, by which kernel, and why
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nascompiler.backends.errors import DeviceError
+from nascompiler.backends.host import detect_host
+from nascompiler.backends.manifest import NAME, Manifest, TensorSpec, file_hash
+from nascompiler.ir.errors import ModelError, UsageError, choices_text
+from nascompiler.ir.files import load
+from nascompiler.ir.graph import Graph
+from nascompiler.ir.types import Array, TensorType
+
+if TYPE_CHECKING:
+    from nascompiler.backends.tvm_adapter.runtime import Program
+
+LIBRARY, WEIGHTS, BEFORE, AFTER, PLACEMENT = "model.so", "weights.bin", "before.nir", "after.nir", "placement.json"
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True)
+class LayerTime:
+    """The time of one kernel call in one run: the nodes it computes, ns, multiply-adds, bytes read and written."""
+
+    name: str
+    op: str
+    ns: int
+    macs: int
+    bytes: int
+
+
+class Artifact:
+    """A loaded artifact. Inputs and outputs have the source model's names, shapes and layouts."""
+
+    def __init__(self, folder: Path, manifest: Manifest, program: Program) -> None:
+        self.folder = folder
+        self.manifest = manifest
+        self._program = program
+        self._symbols = frozenset(call.symbol for call in manifest.calls)
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        return self.manifest.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        return self.manifest.outputs
+
+    @property
+    def threads(self) -> int:
+        """Threads that runs use."""
+        return self._program.threads
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """The outputs by name for inputs by name; raises UsageError that lists every input that does not fit."""
+        self.prepare(inputs)
+        self.step()
+        return self.results()
+
+    def prepare(self, inputs: Mapping[str, Array]) -> None:
+        """Copy inputs to where the program reads them; raises UsageError as `run` does."""
+        arrays = {name: np.asarray(array) for name, array in inputs.items()}
+        problems = [
+            f"there is no input {n!r}; inputs: {choices_text(i.name for i in self.inputs)}"
+            for n in arrays
+            if n not in {i.name for i in self.inputs}
+        ]
+        for spec in self.inputs:
+            if spec.name not in arrays:
+                problems.append(f"input {spec.name!r} ({spec.type}) is missing")
+            elif (found := _type_text(arrays[spec.name])) != str(spec.type):
+                problems.append(f"input {spec.name!r} is {found}; it must be {spec.type}")
+        if problems:
+            raise UsageError("; ".join(problems))
+        for place, spec in zip(self._program.inputs, self.inputs, strict=True):
+            np.copyto(place, arrays[spec.name])
+
+    def step(self) -> None:
+        """Compute with the inputs as prepared last; nothing is copied."""
+        self._program.step()
+
+    def results(self) -> dict[str, Array]:
+        """Copies of the outputs of the last step, by name."""
+        views = self._program.outputs
+        return {spec.name: np.array(view) for spec, view in zip(self.outputs, views, strict=True)}
+
+    def profile(self) -> tuple[list[LayerTime], int]:
+        """One step under the clock: a row for each kernel call in order, and the total in ns, clock included."""
+        times = self._program.timed_step(self._symbols)
+        rows = [
+            LayerTime("+".join(call.nodes), "+".join(call.ops), ns, call.macs, call.bytes)
+            for call, ns in zip(self.manifest.calls, times.calls, strict=True)
+        ]
+        return rows, times.total
+
+    def source_graph(self) -> Graph:
+        """The graph as it was compiled from; raises ModelError when its files were changed."""
+        for name in (BEFORE, str(Path(BEFORE).with_suffix(".safetensors"))):
+            if name in self.manifest.files:
+                _checked_bytes(self.folder, name, self.manifest)
+        return load(self.folder / BEFORE)
+
+    def placement(self) -> list[dict[str, str]]:
+        """The placement table: node, op, unit, kernel and reason of each node."""
+        rows: list[dict[str, str]] = json.loads(_checked_bytes(self.folder, PLACEMENT, self.manifest))
+        return rows
+
+
+def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact:
+    """Load an artifact to run it with `threads` threads, those of its target unless given.
+
+    The code is loaded only after its hash and the features of this machine have been checked: raises ModelError for an
+    artifact that is damaged or none, DeviceError for code that this machine cannot run.
+    """
+    folder = Path(folder)
+    manifest = Manifest.read(folder)
+    _check_machine(manifest)
+    code = _checked_bytes(folder, LIBRARY, manifest)
+    weights = _map_weights(folder, manifest)
+
+    from nascompiler.backends.tvm_adapter.runtime import Program
+
+    inputs = [spec.type for spec in manifest.inputs]
+    with tempfile.TemporaryDirectory(prefix="nascompiler-") as private:
+        # exactly the bytes that were hashed, out of reach of whoever may change the artifact meanwhile
+        library = Path(private) / LIBRARY
+        library.write_bytes(code)
+        program = Program(library, weights, inputs, manifest.threads if threads is None else threads)
+    return Artifact(folder, manifest, program)
+
+
+def _type_text(array: Array) -> str:
+    try:
+        return str(TensorType.of(array))
+    except TypeError:
+        return f"{array.dtype}{list(array.shape)}"
+
+
+def _check_machine(manifest: Manifest) -> None:
+    host = detect_host()
+    if host.architecture != manifest.architecture:
+        raise DeviceError(f"compiled for {manifest.architecture}; this machine is {host.architecture}")
+    missing = sorted(set(manifest.features) - host.features)
+    if missing:
+        raise DeviceError(
+            f"compiled for a processor with {', '.join(missing)}, which this one ({host.model}) lacks: compile it again "
+            "here, or for an instruction set both have, such as cpu{isa=avx2}"
+        )
+
+
+def _checked_bytes(folder: Path, name: str, manifest: Manifest) -> bytes:
+    try:
+        content = (folder / name).read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read {folder / name}: {error.strerror or error}") from None
+    _check_hash(folder / name, content, manifest)
+    return content
+
+
+def _check_hash(path: Path, content: bytes | memoryview, manifest: Manifest) -> None:
+    if path.name not in manifest.files:
+        raise ModelError(f"{path} is not in the manifest")
+    if file_hash(content) != manifest.files[path.name]:
+        raise ModelError(f"{path} is not what was compiled: its hash differs from the manifest's; compile the model again")
+
+
+def _map_weights(folder: Path, manifest: Manifest) -> list[Array]:
+    """The weights as arrays over the mapped file; private to this process, so that nothing can write to it."""
+    path = folder / WEIGHTS
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            blob = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)) if size else memoryview(bytearray())
+    except OSError as error:
+        raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
+    _check_hash(path, blob, manifest)
+    arrays: list[Array] = []
+    for spec in manifest.weights:
+        type = TensorSpec("", spec.shape, spec.dtype).type
+        if spec.offset % ALIGNMENT or spec.offset + type.bytes > len(blob):
+            raise ModelError(f"{folder / NAME} is damaged: a weight at {spec.offset} does not fit {WEIGHTS}")
+        part = blob[spec.offset : spec.offset + type.bytes]
+        arrays.append(np.frombuffer(part, type.dtype.numpy).reshape(spec.shape))
+    return arrays
+
+
+@contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill that becomes `path` when the block ends well, and vanishes when it does not.
+
+    Raises UsageError when `path` exists, unless `overwrite` and it is an artifact or empty.
+    """
+    if path.exists() or path.is_symlink():
+        if not overwrite:
+            raise UsageError(f"{path} exists already; choose another folder or allow to overwrite it")
+        if not path.is_dir() or (any(path.iterdir()) and not (path / NAME).is_file()):
+            raise UsageError(f"{path} exists and is no artifact; it is not overwritten")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from None
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        _take_place(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(new: Path, path: Path) -> None:
+    """Rename `new` to `path`, moving away what is there and deleting it afterwards."""
+    if not path.exists():
+        new.rename(path)
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-old-", dir=path.parent) as away:
+        path.rename(Path(away) / "old")
+        new.rename(path)
+
+
+def write_weights(arrays: list[Array], path: Path) -> list[int]:
+    """Write the blob; returns the offset in bytes of each array."""
+    offsets = []
+    with path.open("wb") as file:
+        for array in arrays:
+            file.write(b"\0" * (-file.tell() % ALIGNMENT))
+            offsets.append(file.tell())
+            file.write(np.ascontiguousarray(array).data)
+    return offsets
+
+

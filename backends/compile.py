@@ -1,0 +1,139 @@
+"""From a graph to an artifact: the default pipeline, the lowering, and the folder they end in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from nascompiler.backends.artifact import AFTER, BEFORE, LIBRARY, PLACEMENT, WEIGHTS, new_folder, write_weights
+from nascompiler.backends.cpu.assign_kernels import AssignKernels
+from nascompiler.backends.cpu.placement import Placement, placement_table
+from nascompiler.backends.labels import node_labels
+from nascompiler.backends.manifest import NAME, CallSpec, Manifest, TensorSpec, WeightSpec, file_hash
+from nascompiler.backends.target import Target, parse_target
+from nascompiler.backends.tvm_versions import ACCEPTED
+from nascompiler.ir.cost import node_cost
+from nascompiler.ir.files import save, write_text
+from nascompiler.ir.graph import Graph
+from nascompiler.ir.text import print_graph
+from nascompiler.passes.infrastructure.instruments import Instrument
+from nascompiler.passes.infrastructure.manager import run_pipeline
+
+GRAPH_PASSES = (
+    # Shapes that the model computes become constants, and with them every size is known.
+    "fixpoint(canonicalize,fold-constants,eliminate-dead-code)",
+    # Hard-swish, hard-sigmoid and squeeze-excite written out in small ops become one node, while their pattern is whole.
+    "recognise-activations",
+    # Before layouts move, batch norm still stands right behind its convolution.
+    "fold-batch-norm",
+    # Transposes of an NCHW model cancel; what is left stands at its inputs and outputs.
+    "propagate-layout",
+    # The transposed weights are folded, the same work is done once, and nothing dead is compiled.
+    "fixpoint(canonicalize,fold-constants,eliminate-common-subexpressions,eliminate-dead-code)",
+)
+"""What every target does to a float network before its kernels are assigned, each entry with why it stands there."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What compiling has made. `compile_ns` is the CPU time of generating code for kernels, `link_ns` of linking."""
+
+    folder: Path
+    graph: Graph
+    placement: tuple[Placement, ...]
+    kernels: int
+    kernels_compiled: int
+    compile_ns: int
+    link_ns: int
+
+
+def default_pipeline(target: Target | str) -> str:
+    """The pipeline that `compile_graph` runs for a target unless given another."""
+    chosen = parse_target(target)
+    option = "" if str(target) == "cpu" else f"{{target={json.dumps(str(chosen))}}}"
+    return ",".join([*GRAPH_PASSES, f"{AssignKernels.name}{option}"])
+
+
+def compile_graph(
+    graph: Graph,
+    target: Target | str,
+    folder: str | Path,
+    *,
+    pipeline: str | None = None,
+    overwrite: bool = False,
+    instruments: Sequence[Instrument] = (),
+) -> Compiled:
+    """Compile a graph for a target and write the artifact to `folder`.
+
+    `pipeline` replaces the default one; kernels are assigned at its end where it does not do so itself. The folder
+    appears whole or not at all. Raises UsageError when it exists (see `new_folder`) and for a broken pipeline,
+    ModelError for a graph that cannot be lowered, every reason listed, DeviceError when TVM cannot be used.
+    """
+    chosen = parse_target(target)
+    text = default_pipeline(target) if pipeline is None else pipeline
+    with new_folder(Path(folder), overwrite=overwrite) as place:
+        lowered_graph = run_pipeline(graph, text, instruments=instruments)
+        return _write(graph, lowered_graph, chosen, text, place, Path(folder))
+
+
+def _write(before: Graph, after: Graph, target: Target, pipeline: str, place: Path, folder: Path) -> Compiled:
+    from nascompiler.backends.tvm_adapter.build import build_library
+    from nascompiler.backends.tvm_adapter.lower import lower
+
+    lowered = lower(after, target)
+    report = build_library(lowered, target, place / LIBRARY)
+    offsets = write_weights(lowered.weights.arrays, place / WEIGHTS)
+    placement = placement_table(after, target)
+    save(before, place / BEFORE)
+    write_text(place / AFTER, print_graph(after))
+    write_text(place / PLACEMENT, json.dumps([asdict(row) for row in placement], indent=1) + "\n")
+
+    costs = {label: node_cost(node) for node, label in node_labels(after).items()}
+    calls = [
+        CallSpec(
+            call.symbol,
+            call.nodes,
+            call.ops,
+            sum(costs[n].macs or 0 for n in call.nodes if n in costs),
+            sum(costs[n].bytes or 0 for n in call.nodes if n in costs),
+        )
+        for call in lowered.calls
+    ]
+    manifest = Manifest(
+        name=after.name,
+        target=str(target),
+        fingerprint=target.fingerprint,
+        architecture=target.isa.architecture,
+        features=tuple(sorted(target.isa.features)),
+        threads=target.threads,
+        pipeline=pipeline,
+        versions={"nascompiler": _own_version(), **ACCEPTED},
+        inputs=tuple(TensorSpec.of(v.name, v.type) for v in after.inputs),
+        outputs=tuple(TensorSpec.of(n, v.type) for n, v in zip(after.output_names, after.outputs, strict=True)),
+        weights=tuple(
+            WeightSpec(offset, TensorSpec.of("", t).shape, TensorSpec.of("", t).dtype)
+            for offset, t in zip(offsets, lowered.weights.types, strict=True)
+        ),
+        calls=tuple(calls),
+        files={path.name: file_hash(path.read_bytes()) for path in sorted(place.iterdir())},
+    )
+    write_text(place / NAME, manifest.to_json())
+    return Compiled(
+        folder=folder,
+        graph=after,
+        placement=tuple(placement),
+        kernels=report.kernels,
+        kernels_compiled=report.compiled,
+        compile_ns=report.compile_ns,
+        link_ns=report.link_ns,
+    )
+
+
+def _own_version() -> str:
+    try:
+        return version("nascompiler")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,195 @@
+"""Gives the nodes that have a kernel to it, together with what the kernel can do on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from nascompiler.backends.cpu import dialect as _dialect  # noqa: F401  # registers the ops made here
+from nascompiler.backends.cpu.activation import activation_of
+from nascompiler.backends.target import parse_target
+from nascompiler.ir.errors import UsageError
+from nascompiler.ir.graph import Graph, Node, Value
+from nascompiler.ir.types import DType
+from nascompiler.passes.infrastructure.base import Exact, Pass, PassContext
+from nascompiler.passes.infrastructure.registry import register_pass
+
+MAX_KERNEL_WIDTH = 11
+"""Kernel columns are unrolled; a wider kernel would make endless code."""
+
+
+@register_pass
+@dataclass(frozen=True)
+class AssignKernels(Pass):
+    """Turns nn nodes into kernel calls of the target: a linear operation with the bias, residual and activation behind it.
+
+    What has no kernel stays as it is, and TVM fuses and compiles it; the placement table says why.
+    """
+
+    target: str = "cpu"
+
+    requires_level = ("nn", "cpu")
+    requires = frozenset({"static-shapes", "closed"})
+    preserves = Exact()
+
+    def run(self, graph: Graph, context: PassContext) -> None:
+        if parse_target(self.target).kind != "cpu":
+            raise UsageError(f"assign-kernels has no kernels for target {self.target}; accepted: cpu")
+        for node in list(graph.nodes):
+            if node.is_erased or node.op.name not in KERNELS:
+                continue
+            reason = refusal(node)
+            if reason is not None:
+                context.miss(node.op.name, node, reason)
+                continue
+            KERNELS[node.op.name](graph, node)
+            context.count("kernels")
+
+
+@dataclass
+class _Chain:
+    """A linear node and what is absorbed behind it."""
+
+    last: Node
+    bias: Value | None
+    absorbed: list[Node]
+    residual: Value | None = None
+    activation: str = "none"
+    parameters: tuple[float, ...] = ()
+
+
+def refusal(node: Node) -> str | None:
+    """Why a node gets no kernel of its own, or None when it does."""
+    if node.op.name not in KERNELS:
+        return f"no kernel for {node.op.name}"
+    if any(v.type.dtype is not DType.F32 for v in [*node.operands, *node.results]):
+        return f"kernels compute in f32; this is {node.results[0].type.dtype}"
+    if any(v.type.size == 0 for v in [*node.operands, *node.results]):
+        return "nothing to compute"
+    check = _CHECKS.get(node.op.name)
+    return None if check is None else check(node)
+
+
+def _refuse_linear(node: Node) -> str | None:
+    if any(not v.is_constant for v in node.operands[1:]):
+        return "its weights are computed, and packing wants constants"
+    return None
+
+
+def _refuse_convolution(node: Node) -> str | None:
+    reason = _refuse_linear(node)
+    if reason is None and node.operands[1].type.static_shape[1] > MAX_KERNEL_WIDTH:
+        return f"its kernel is wider than {MAX_KERNEL_WIDTH}"
+    return reason
+
+
+def _refuse_matmul(node: Node) -> str | None:
+    weight = node.operands[1]
+    if not weight.is_constant or weight.type.rank != 2:
+        return "its second operand is no constant matrix, and packing wants one"
+    return None
+
+
+def _refuse_pool(node: Node) -> str | None:
+    return "its window is dilated" if node["dilation"] != (1, 1) else None
+
+
+_CHECKS: dict[str, Callable[[Node], str | None]] = {
+    "nn.conv2d": _refuse_convolution,
+    "nn.linear": _refuse_linear,
+    "nn.matmul": _refuse_matmul,
+    "nn.average_pool2d": _refuse_pool,
+    "nn.max_pool2d": _refuse_pool,
+}
+
+
+def _convolution(graph: Graph, node: Node) -> None:
+    channels = node.operands[0].type.static_shape[3]
+    attributes = dict(node.attributes)
+    op = "cpu.conv2d"
+    if node["groups"] == channels == node.result.type.static_shape[3]:
+        op = "cpu.depthwise_conv2d"
+        del attributes["groups"]
+    _fuse(graph, node, op, attributes)
+
+
+def _linear(graph: Graph, node: Node) -> None:
+    _fuse(graph, node, "cpu.linear", {})
+
+
+def _same(graph: Graph, node: Node) -> None:
+    op = node.op.name.replace("nn.", "cpu.")
+    made = graph.insert(op, node.operands, node.attributes, before=node, names=_names(node), origin=node.origin)
+    graph.replace_all_uses(node.result, made.result)
+    graph.erase(node)
+
+
+def _fuse(graph: Graph, node: Node, op: str, attributes: dict[str, Any]) -> None:
+    """Replace the chain that starts at a linear node by one kernel call, placed where its last node was."""
+    chain = _absorb(graph, node)
+    bias = chain.bias
+    if bias is None:
+        bias = graph.constant(np.zeros(node.result.type.static_shape[-1], np.float32))
+    operands = [*node.operands[:2], bias, *([chain.residual] if chain.residual is not None else [])]
+    made = graph.insert(
+        op,
+        operands,
+        {**attributes, "activation": chain.activation, "activation_parameters": chain.parameters},
+        before=chain.last,
+        names=_names(chain.last),
+        origin=node.origin,
+    )
+    graph.replace_all_uses(chain.last.result, made.result)
+    for absorbed in reversed([node, *chain.absorbed]):
+        graph.erase(absorbed)
+
+
+def _absorb(graph: Graph, node: Node) -> _Chain:
+    """Follow the only use of each result: a bias if there is none yet, then a residual, then an activation."""
+    features = node.result.type.static_shape[-1]
+    chain = _Chain(node, node.operands[2] if len(node.operands) > 2 else None, [])
+    while (user := chain.last.result.sole_user) is not None and user.op.name == "nn.add":
+        other = user.operands[1] if user.operands[0] is chain.last.result else user.operands[0]
+        if user.result.type != chain.last.result.type:
+            break
+        if chain.bias is None and chain.residual is None and _is_bias(other, features):
+            chain.bias = graph.constant(np.asarray(other.array).reshape(-1), other.name)
+        elif chain.residual is None and other.type == user.result.type:
+            chain.residual = other
+        else:
+            break
+        chain.last = user
+        chain.absorbed.append(user)
+    user = chain.last.result.sole_user
+    activation = None if user is None else activation_of(user)
+    if user is not None and activation is not None:
+        chain.activation, chain.parameters = activation
+        chain.last = user
+        chain.absorbed.append(user)
+    return chain
+
+
+def _is_bias(value: Value, features: int) -> bool:
+    """Whether a constant adds one number to each channel."""
+    shape = value.type.static_shape
+    return value.array is not None and shape[-1:] == (features,) and prod(shape) == features
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    return (node.result.name,) if node.result.name else ()
+
+
+KERNELS: dict[str, Callable[[Graph, Node], None]] = {
+    "nn.conv2d": _convolution,
+    "nn.linear": _linear,
+    "nn.matmul": _linear,
+    "nn.squeeze_excite": _same,
+    "nn.global_average_pool": _same,
+    "nn.average_pool2d": _same,
+    "nn.max_pool2d": _same,
+}
+"""The nn ops that have a kernel, and how each becomes a call."""

@@ -1,0 +1,44 @@
+"""The placement table: for each node, where it runs, by which kernel, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nascompiler.backends.cpu.assign_kernels import KERNELS, refusal
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.plans import describe
+from nascompiler.backends.labels import node_labels
+from nascompiler.backends.target import Target
+from nascompiler.ir.graph import Graph, Node
+
+
+VIEWS = frozenset({"nn.reshape", "nn.flatten", "nn.squeeze", "nn.unsqueeze", "nn.identity", "nn.dropout"})
+"""Ops without code: the result is the operand's memory under another shape, or the operand."""
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A row of the table. `unit` is what computes the node, `kernel` the code for it."""
+
+    node: str
+    op: str
+    unit: str
+    kernel: str
+    reason: str
+
+
+def placement_table(graph: Graph, target: Target) -> list[Placement]:
+    """The rows of a graph whose kernels are assigned, in order."""
+    return [_row(label, node, target) for node, label in node_labels(graph).items()]
+
+
+def _row(label: str, node: Node, target: Target) -> Placement:
+    if node.op.dialect == "cpu":
+        return Placement(label, node.op.name, "cpu", node.op.name, describe(KernelCall.of(node), target))
+    if node.op.name in VIEWS:
+        return Placement(label, node.op.name, "cpu", "none", "the same memory under another shape")
+    if node.op.name in KERNELS:
+        reason = refusal(node) or "assign-kernels has not run"
+    else:
+        reason = f"no kernel for {node.op.name}"
+    return Placement(label, node.op.name, "cpu", "tvm", f"{reason}; fused and compiled by TVM")

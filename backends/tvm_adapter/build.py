@@ -1,0 +1,71 @@
+"""From a lowered program to one shared library: every kernel an object of its own, compiled once and kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import relax
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx.script import builder as T
+
+from nascompiler.backends.cache import cached_file
+from nascompiler.backends.errors import DeviceError
+from nascompiler.backends.target import Target
+from nascompiler.backends.tvm_adapter.device import tvm_target
+from nascompiler.backends.tvm_adapter.lowered import Lowered
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """How many kernels there are, how many of them were compiled, and CPU time in ns for them and for linking."""
+
+    kernels: int
+    compiled: int
+    compile_ns: int
+    link_ns: int
+
+
+def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
+    """Write the shared library of a program to `path`; raises DeviceError when there is no linker."""
+    device = tvm_target(target)
+    start = time.process_time_ns()
+    objects = [_object(symbol, make, device) for symbol, make in lowered.kernels.items()]
+    compiled = time.process_time_ns()
+    with tvm.transform.PassContext(opt_level=3):
+        program = relax.build(_with_marker(lowered.module), device)
+    try:
+        program.export_library(str(path), addons=[str(file) for file, _ in objects])
+    except (OSError, RuntimeError, ValueError) as error:
+        raise DeviceError(f"linking needs a C++ compiler (gcc or clang) that works: {error}") from error
+    return BuildReport(
+        kernels=len(objects),
+        compiled=sum(not cached for _, cached in objects),
+        compile_ns=compiled - start,
+        link_ns=time.process_time_ns() - compiled,
+    )
+
+
+def _object(symbol: str, make: Callable[[], Any], device: Any) -> tuple[Path, bool]:
+    """The object file of a kernel, and whether it was there already."""
+
+    def write(path: Path) -> None:
+        function = make().with_attr("global_symbol", symbol)
+        tvm.tirx.build(tvm.IRModule({symbol: function}), target=device).write_to_file(str(path))
+
+    return cached_file(f"kernels/{symbol}.o", write)
+
+
+def _with_marker(module: Any) -> Any:
+    """The module with one function that does nothing: TVM looks for kernels only in a program that has code of its own."""
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("nascompiler_marker")
+        T.func_attr({"global_symbol": "nascompiler_marker"})
+        T.evaluate(0)
+    module = module.clone()
+    module["nascompiler_marker"] = builder.get()
+    return module

@@ -1,0 +1,110 @@
+"""Fusion of leftovers by TVM, and their PrimFuncs turned into kernels called by name like all others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import tvm
+from tvm import relax
+
+from nascompiler.backends.tvm_adapter.lowered import Call, Lowered
+from nascompiler.backends.tvm_adapter.schedule import schedule_leftover
+
+_CALL_TIR = "relax.call_tir"
+
+
+def fuse(module: Any, lowered: Lowered, calls: Mapping[str, Call], generator: Sequence[str]) -> Lowered:
+    """Let TVM fuse the tensor expressions of `module`; fills in module, kernels and calls of `lowered`.
+
+    `calls` are the calls before fusion by the name under which lowering registered them.
+    """
+    members: dict[str, tuple[str, ...]] = {}
+    if len(module.functions) > 1:
+        module = relax.transform.AnnotateTIROpPattern()(module)
+        module = relax.transform.FuseOps()(module)
+        for symbol, function in module.functions.items():
+            if isinstance(function, relax.Function) and symbol.name_hint != "main":
+                members[symbol.name_hint] = tuple(v.args[0].name_hint for _, v in _bindings(function) if _is_tir_call(v))
+        module = relax.transform.FuseTIR()(module)
+    rewriter = _Rewriter(module, lowered, calls, members, generator)
+    lowered.module = rewriter.run()
+    return lowered
+
+
+def _bindings(function: Any) -> Iterator[tuple[Any, Any]]:
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            yield binding.var, binding.value
+
+
+def _is_tir_call(value: Any) -> bool:
+    return isinstance(value, tvm.ir.Call) and str(getattr(value.op, "name", "")) == _CALL_TIR
+
+
+class _Rewriter:
+    """Rebuilds `main` with every PrimFunc called by the symbol of its content."""
+
+    def __init__(
+        self,
+        module: Any,
+        lowered: Lowered,
+        calls: Mapping[str, Call],
+        members: Mapping[str, tuple[str, ...]],
+        generator: Sequence[str],
+    ) -> None:
+        self.module, self.lowered, self.registered = module, lowered, calls
+        self.members, self.generator = members, generator
+        self.builder = relax.BlockBuilder()
+        self.mapped: dict[Any, Any] = {}
+
+    def run(self) -> Any:
+        main = self.module["main"]
+        parameters = list(main.params)
+        self.mapped = {p: p for p in parameters}
+        with self.builder.function("main", parameters):
+            with self.builder.dataflow():
+                for variable, value in _bindings(main):
+                    self.mapped[variable] = self._binding(variable, value)
+                result = self.builder.emit_output(self.mapped[main.body.body])
+            self.builder.emit_func_output(result)
+        return self.builder.get()
+
+    def _binding(self, variable: Any, value: Any) -> Any:
+        if isinstance(value, relax.Tuple):
+            return relax.Tuple([self.mapped[field] for field in value.fields])
+        if isinstance(value, relax.TupleGetItem):
+            return self.builder.emit(relax.TupleGetItem(self.mapped[value.tuple_value], value.index))
+        if isinstance(value, relax.Var):
+            return self.mapped[value]
+        if _is_tir_call(value):
+            return self._tir_call(value)
+        if str(value.op.name) == "relax.call_dps_packed":
+            self.lowered.calls.append(self.registered[variable.name])
+            symbol, arguments = str(value.args[0].global_symbol), value.args[1]
+            return self._emit_call(symbol, arguments, value.ty_args[0])
+        assert str(value.op.name) == "relax.reshape", value.op
+        return self.builder.emit(relax.op.reshape(self.mapped[value.args[0]], value.args[1]))
+
+    def _tir_call(self, value: Any) -> Any:
+        name = value.args[0].name_hint
+        function = self.module[name]
+        for attribute in ("nascompiler.call", "global_symbol", "op_pattern"):
+            function = function.without_attr(attribute)
+        text = "\n".join([function.script(), *self.generator])
+        symbol = f"tvm_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+        self.lowered.kernels.setdefault(symbol, lambda: schedule_leftover(function))
+        parts = [self.registered[member] for member in self.members.get(name, (name,))]
+        self.lowered.calls.append(
+            Call(
+                symbol,
+                tuple(dict.fromkeys(node for part in parts for node in part.nodes)),
+                tuple(op for part in parts for op in part.ops),
+            )
+        )
+        return self._emit_call(symbol, value.args[1], value.ty_args[0])
+
+    def _emit_call(self, symbol: str, arguments: Any, type: Any) -> Any:
+        fields = [self.mapped[field] for field in arguments.fields]
+        return self.builder.emit(relax.call_dps_packed(symbol, fields, out_ty=type))

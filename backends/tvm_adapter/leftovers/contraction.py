@@ -1,0 +1,172 @@
+"""Convolutions, matrix products and pooling that no kernel covers: right, and no faster than TVM makes them."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+from tvm import te, tirx
+
+from nascompiler.backends.tvm_adapter.leftovers.expressions import (
+    Expr,
+    Tensor,
+    at,
+    compute,
+    dtype_of,
+    narrowed,
+    number,
+    widened,
+)
+from nascompiler.ir.graph import Node
+from nascompiler.ir.types import TensorType
+
+
+def _axis(size: int, name: str) -> Any:
+    return te.reduce_axis((0, tirx.IntImm("int64", size)), name)
+
+
+def _add_bias(total: Tensor, bias: Tensor | None, result: TensorType) -> Tensor:
+    if bias is not None:
+        first = total
+        total = compute(result.static_shape, lambda *i: first(*i) + bias(i[-1]).astype(dtype_of(first)))
+    return narrowed(total, str(result.dtype.numpy))
+
+
+def _pad_images(x: Tensor, padding: tuple[int, int, int, int], value: Expr) -> Tensor:
+    n, h, w, c = (int(d) for d in x.shape)
+    top, left, bottom, right = padding
+    if not any(padding):
+        return x
+
+    def element(i: Expr, y: Expr, k: Expr, j: Expr) -> Expr:
+        inside = tirx.all(y >= top, y < h + top, k >= left, k < w + left)
+        return tirx.if_then_else(inside, x(i, y - top, k - left, j), value)
+
+    return compute((n, h + top + bottom, w + left + right, c), element)
+
+
+def _conv2d(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
+    result = node.result.type
+    x, weight = widened(x), widened(weight)
+    image = _pad_images(x, node["padding"], number(0, dtype_of(x)))
+    height, width, per_group, features = (int(d) for d in weight.shape)
+    outputs = features // node["groups"]
+    y, k, i = _axis(height, "y"), _axis(width, "k"), _axis(per_group, "i")
+    strides, dilation = node["strides"], node["dilation"]
+
+    def element(n: Expr, h: Expr, w: Expr, o: Expr) -> Expr:
+        channel = (o // outputs) * per_group + i
+        place = (h * strides[0] + y * dilation[0], w * strides[1] + k * dilation[1])
+        return te.sum(image(n, *place, channel) * weight(y, k, i, o), axis=[y, k, i])
+
+    return [_add_bias(compute(result.static_shape, element), bias, result)]
+
+
+def _conv2d_transpose(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
+    result = node.result.type
+    x, weight = widened(x), widened(weight)
+    kernel_height, kernel_width, channels, per_group = (int(d) for d in weight.shape)
+    _, in_height, in_width, _ = (int(d) for d in x.shape)
+    groups = node["groups"]
+    inputs = channels // groups
+    y, k, i = _axis(kernel_height, "y"), _axis(kernel_width, "k"), _axis(inputs, "i")
+    (sy, sx), (dy, dx), (top, left, _, _) = node["strides"], node["dilation"], node["padding"]
+
+    def element(n: Expr, h: Expr, w: Expr, o: Expr) -> Expr:
+        # the input pixel that kernel position (y, k) spreads here, if there is one
+        row, column = h + top - y * dy, w + left - k * dx
+        met = tirx.all(
+            row >= 0, column >= 0, row % sy == 0, column % sx == 0, row // sy < in_height, column // sx < in_width
+        )
+        channel = (o // per_group) * inputs + i
+        value = tirx.if_then_else(met, x(n, row // sy, column // sx, channel), number(0, dtype_of(x)))
+        return te.sum(value * weight(y, k, channel, o % per_group), axis=[y, k, i])
+
+    return [_add_bias(compute(result.static_shape, element), bias, result)]
+
+
+def _linear(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
+    result = node.result.type
+    x, weight = widened(x), widened(weight)
+    k = _axis(int(weight.shape[0]), "k")
+    total = compute(result.static_shape, lambda *i: te.sum(x(*i[:-1], k) * weight(k, i[-1]), axis=[k]))
+    return [_add_bias(total, bias, result)]
+
+
+def _matmul(node: Node, a: Tensor, b: Tensor) -> list[Tensor]:
+    result = node.result.type
+    a, b = widened(a), widened(b)
+    k = _axis(int(a.shape[-1]), "k")
+    rows, columns = len(a.shape) > 1, len(b.shape) > 1
+
+    def element(*index: Expr) -> Expr:
+        batch = index[: len(index) - rows - columns]
+        row = [index[len(batch)]] if rows else []
+        column = [index[-1]] if columns else []
+        left = at(_Batched(a, 2 if rows else 1), [*batch, *row, k])
+        right = at(_Batched(b, 2 if columns else 1), [*batch, k, *column])
+        return te.sum(left * right, axis=[k])
+
+    return [narrowed(compute(result.static_shape, element), str(result.dtype.numpy))]
+
+
+class _Batched:
+    """A tensor whose last `own` dimensions never broadcast, though they be 1."""
+
+    def __init__(self, tensor: Tensor, own: int) -> None:
+        self.tensor = tensor
+        sizes = [int(d) for d in tensor.shape]
+        self.shape = [*sizes[: len(sizes) - own], *(0 for _ in range(own))]
+
+    def __call__(self, *index: Expr) -> Expr:
+        return self.tensor(*index)
+
+
+def _pool(node: Node, x: Tensor) -> list[Tensor]:
+    result = node.result.type
+    is_maximum = node.op.name == "nn.max_pool2d"
+    original = x
+    if not is_maximum:
+        x = widened(x)
+    dtype = dtype_of(x)
+    neutral = te.min_value(dtype) if is_maximum and not dtype.startswith("float") else None
+    if neutral is None:
+        neutral = number(float("-inf") if is_maximum else 0, dtype)
+    image = _pad_images(x, node["padding"], neutral)
+    (height, width), strides, dilation = node["kernel"], node["strides"], node["dilation"]
+    y, k = _axis(height, "y"), _axis(width, "k")
+
+    def element(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+        value = image(n, h * strides[0] + y * dilation[0], w * strides[1] + k * dilation[1], c)
+        return te.max(value, axis=[y, k]) if is_maximum else te.sum(value, axis=[y, k])
+
+    pooled = compute(result.static_shape, element)
+    if is_maximum:
+        return [pooled]
+    size = [int(d) for d in original.shape[1:3]]
+
+    def inside(place: Expr, axis: int) -> Expr:
+        """How many taps of the window at output `place` meet the image."""
+        count: Expr = number(0, "int64")
+        for tap in range(node["kernel"][axis]):
+            source = place * strides[axis] + tap * dilation[axis] - node["padding"][axis]
+            count = count + tirx.Select(
+                tirx.all(source >= 0, source < size[axis]), number(1, "int64"), number(0, "int64")
+            )
+        return count
+
+    def mean(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+        count = number(prod(node["kernel"]), "int64") if node["count_include_pad"] else inside(h, 0) * inside(w, 1)
+        return pooled(n, h, w, c) / count.astype(dtype)
+
+    return [narrowed(compute(result.static_shape, mean), str(result.dtype.numpy))]
+
+
+RULES: dict[str, Any] = {
+    "nn.conv2d": _conv2d,
+    "nn.conv2d_transpose": _conv2d_transpose,
+    "nn.linear": _linear,
+    "nn.matmul": _matmul,
+    "nn.average_pool2d": _pool,
+    "nn.max_pool2d": _pool,
+}

@@ -1,0 +1,34 @@
+"""The table of rules, and who may use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nascompiler.backends.cpu.placement import VIEWS
+from nascompiler.backends.tvm_adapter.leftovers import contraction, elementwise, reduction, structural
+from nascompiler.ir.graph import Node
+from nascompiler.ir.types import Array
+
+Rule = Callable[..., list[Any]]
+
+RULES: dict[str, Rule] = {**elementwise.RULES, **structural.RULES, **contraction.RULES, **reduction.RULES}
+TABLES: dict[str, Callable[[Node], list[Array]]] = structural.TABLES
+
+def has_rule(node: Node) -> bool:
+    """Whether TVM can compile the node, by itself or by its decomposition."""
+    name = node.op.name
+    if name == "nn.pow" and not node.result.type.dtype.is_float:
+        return False
+    return name in RULES or name in VIEWS
+
+
+def tables_of(node: Node) -> list[Array]:
+    """The arrays the node's rule needs beside its operands."""
+    tables = TABLES.get(node.op.name)
+    return [] if tables is None else tables(node)
+
+
+def tensors_of(node: Node, operands: Sequence[Any]) -> list[Any]:
+    """The tensor expression of each result."""
+    return RULES[node.op.name](node, *operands)

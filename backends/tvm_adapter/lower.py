@@ -1,0 +1,193 @@
+"""From our graph to Relax, natively in NHWC: kernels called by name, everything else as tensor expressions for TVM to fuse.
+
+Weights are no constants of the program: they are elements of one tuple that the caller passes, so that they stay in a
+blob outside the code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tvm import relax, te
+
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.placement import VIEWS
+from nascompiler.backends.cpu.plans import pack
+from nascompiler.backends.labels import node_labels
+from nascompiler.backends.target import Target
+from nascompiler.backends.tvm_adapter.fuse import fuse
+from nascompiler.backends.tvm_adapter.generate import TEMPLATES, generator_fingerprint
+from nascompiler.backends.tvm_adapter.leftovers import has_rule, tables_of, tensors_of
+from nascompiler.backends.tvm_adapter.leftovers.expressions import compute, number, shape_of
+from nascompiler.backends.tvm_adapter.lowered import Call, Lowered, Weights
+from nascompiler.backends.tvm_versions import ACCEPTED
+from nascompiler.ir.builder import Builder
+from nascompiler.ir.errors import Fault, VerificationError
+from nascompiler.ir.graph import Graph, Node, Value
+from nascompiler.ir.types import Array, TensorType
+from nascompiler.ir.verify import verify
+
+
+def lower(graph: Graph, target: Target) -> Lowered:
+    """The program of a graph whose kernels are assigned. Raises VerificationError that lists every node it cannot lower."""
+    verify(graph, target.legality)
+    graph = graph.clone()
+    expand_composites(graph)
+    faults = [
+        Fault(repr(node), f"no kernel and no rule for {node.op.name} on {target.name}", node.origin)
+        for node in graph.nodes
+        if node.op.name not in TEMPLATES and not has_rule(node)
+    ]
+    if faults:
+        raise VerificationError(faults, title=f"graph {graph.name!r} cannot be compiled for {target.name}")
+    return _Lowering(graph, target).run()
+
+
+def expand_composites(graph: Graph) -> None:
+    """Replace composite ops that have neither kernel nor rule by the nodes that define them."""
+    changed = True
+    while changed:
+        changed = False
+        for node in graph.nodes:
+            if node.op.name in TEMPLATES or has_rule(node) or node.op.decompose is None:
+                continue
+            builder = Builder(graph, before=node, origin=node.origin)
+            made = node.op.decompose(builder, *node.op.padded(node.operands), **node.attributes)
+            for old, new in zip(node.results, made if isinstance(made, tuple) else (made,), strict=True):
+                graph.replace_all_uses(old, new)
+            graph.erase(node)
+            changed = True
+
+
+def relax_type(type: TensorType) -> Any:
+    """A static tensor type in Relax."""
+    return relax.TensorType(type.static_shape, str(type.dtype.numpy))
+
+
+class _Lowering:
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph, self.target = graph, target
+        self.labels = node_labels(graph)
+        self.builder = relax.BlockBuilder()
+        self.weights = Weights()
+        self.kernels: dict[str, Callable[[], Any]] = {}
+        self.calls: dict[str, Call] = {}
+        self.values: dict[Value, Any] = {}
+        self.uses: dict[int, Any] = {}
+        versions = [f"{package} {version}" for package, version in ACCEPTED.items()]
+        self.generator = [target.fingerprint, generator_fingerprint(), *versions]
+
+    def run(self) -> Lowered:
+        inputs = [relax.Var(f"input{i}", relax_type(v.type)) for i, v in enumerate(self.graph.inputs)]
+        self.values.update(zip(self.graph.inputs, inputs, strict=True))
+        weights = self._weight_types()
+        packed = relax.Var("weights", relax.TupleType(weights))
+        with self.builder.function("main", [*inputs, packed]):
+            with self.builder.dataflow():
+                self.packed = packed
+                for node in self.graph.nodes:
+                    self._node(node)
+                outputs = relax.Tuple([self._value(v) for v in self.graph.outputs])
+                result = self.builder.emit_output(outputs)
+            self.builder.emit_func_output(result)
+        return fuse(self.builder.get(), Lowered(None, self.kernels, self.weights, []), self.calls, self.generator)
+
+    def _weight_types(self) -> list[Any]:
+        """Collect all weights first: the type of the tuple is part of the signature."""
+        self.operands: dict[Node, dict[int, int]] = {}
+        self.tables: dict[Node, list[int]] = {}
+        for node in self.graph.nodes:
+            constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
+            if node.op.name in TEMPLATES:
+                constants = pack(KernelCall.of(node), self.target, constants)
+            elif node.op.name not in VIEWS:
+                constants = {i: a for i, a in constants.items() if a.size != 1}  # single numbers go into the code
+            self.operands[node] = {i: self.weights.add(a) for i, a in constants.items()}
+            self.tables[node] = [self.weights.add(table) for table in tables_of(node)]
+        self.outputs = {v: self.weights.add(v.constant.array) for v in self.graph.outputs if v.constant is not None}
+        return [relax_type(TensorType.of(a)) for a in self.weights.arrays]
+
+    def _weight(self, number_: int) -> Any:
+        if number_ not in self.uses:
+            self.uses[number_] = self.builder.emit(relax.TupleGetItem(self.packed, number_), name_hint="w")
+        return self.uses[number_]
+
+    def _value(self, value: Value) -> Any:
+        """An output of the graph."""
+        return self._weight(self.outputs[value]) if value in self.outputs else self.values[value]
+
+    def _node(self, node: Node) -> None:
+        name = node.op.name
+        if name in TEMPLATES:
+            self._kernel(node)
+        elif name in VIEWS:
+            self._view(node)
+        else:
+            self._leftover(node)
+
+    def _kernel(self, node: Node) -> None:
+        call = KernelCall.of(node)
+        symbol = f"{call.op.replace('.', '_')}_{call.digest(*self.generator)}"
+        self.kernels.setdefault(symbol, lambda: TEMPLATES[call.op](symbol, call, self.target))
+        arguments = [
+            self._weight(self.operands[node][i]) if i in self.operands[node] else self.values[v]
+            for i, v in enumerate(node.operands)
+        ]
+        place = self._register(node, symbol)
+        result = relax.call_dps_packed(symbol, arguments, out_ty=relax_type(node.result.type))
+        self.values[node.result] = self.builder.emit(result, name_hint=place)
+
+    def _register(self, node: Node, symbol: str) -> str:
+        """The name by which the call of a node is found again after fusion."""
+        place = f"call{len(self.calls)}"
+        self.calls[place] = Call(symbol, (self.labels[node],), (node.op.name,))
+        return place
+
+    def _view(self, node: Node) -> None:
+        (operand,) = node.operands
+        source = self._operand(node, 0, operand)
+        if operand.type.shape != node.result.type.shape:
+            source = self.builder.emit(relax.op.reshape(source, node.result.type.static_shape), name_hint="v")
+        self.values[node.result] = source
+
+    def _operand(self, node: Node, index: int, value: Value) -> Any:
+        if value.constant is None:
+            return self.values[value]
+        return self._weight(self.operands[node][index])
+
+    def _leftover(self, node: Node) -> None:
+        """One PrimFunc for each result, named so that its calls are known again after fusion."""
+        arguments: list[Any] = []
+        tensors: list[Any] = []
+
+        def placeholder(argument: Any, type: TensorType) -> Any:
+            for known, tensor in zip(arguments, tensors, strict=True):
+                if known.same_as(argument):
+                    return tensor
+            tensors.append(
+                te.placeholder(shape_of(type.static_shape), str(type.dtype.numpy), name=f"p{len(tensors)}")
+            )
+            arguments.append(argument)
+            return tensors[-1]
+
+        operands = []
+        for index, value in enumerate(node.operands):
+            if value.constant is not None and index not in self.operands[node]:
+                operands.append(_scalar(value.constant.array))
+            else:
+                operands.append(placeholder(self._operand(node, index, value), value.type))
+        for weight in self.tables[node]:
+            operands.append(placeholder(self._weight(weight), TensorType.of(self.weights.arrays[weight])))
+        for value, tensor in zip(node.results, tensors_of(node, operands), strict=True):
+            place = self._register(node, "")
+            function = te.create_prim_func([*tensors, tensor]).with_attr("nascompiler.call", place)
+            symbol = self.builder.add_func(function, place)
+            assert symbol.name_hint == place
+            result = relax.call_tir(symbol, arguments, out_ty=relax_type(value.type))
+            self.values[value] = self.builder.emit(result, name_hint="t")
+
+
+def _scalar(array: Array) -> Any:
+    """A tensor of one constant element, which TVM folds into the code that uses it."""
+    return compute(array.shape, lambda *i: number(array.reshape(-1)[0].item(), str(array.dtype)))

@@ -1,0 +1,55 @@
+"""What lowering makes of a graph: the calls in order, the kernels they need, the weights they read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nascompiler.ir.types import Array, TensorType
+
+
+@dataclass(frozen=True)
+class Call:
+    """One kernel call of the program: the symbol called, and the nodes of ours that it computes."""
+
+    symbol: str
+    nodes: tuple[str, ...]
+    ops: tuple[str, ...]
+
+
+@dataclass
+class Weights:
+    """The constants a program reads, each once, in order of first use."""
+
+    arrays: list[Array] = field(default_factory=list)
+    _seen: dict[tuple[str, tuple[int, ...], bytes], int] = field(default_factory=dict)
+
+    def add(self, array: Array) -> int:
+        """The number of an array in the blob; the same content is stored once."""
+        array = np.ascontiguousarray(array)
+        key = (str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).digest())
+        if key not in self._seen:
+            self._seen[key] = len(self.arrays)
+            self.arrays.append(array)
+        return self._seen[key]
+
+    @property
+    def types(self) -> list[TensorType]:
+        """The type of each array."""
+        return [TensorType.of(array) for array in self.arrays]
+
+
+@dataclass
+class Lowered:
+    """A program in Relax that only calls kernels by name."""
+
+    module: Any
+    """A TVM module with the function `main(inputs..., weights tuple)` that returns the tuple of outputs."""
+    kernels: dict[str, Callable[[], Any]]
+    """By symbol, what generates the PrimFunc; asked only when its object is not cached."""
+    weights: Weights
+    calls: list[Call]

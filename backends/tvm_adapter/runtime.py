@@ -1,0 +1,112 @@
+"""Running a compiled program: its memory, its threads, one step, and the time of every kernel call."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# Read by TVM when its pool of threads starts. Pinning would pin the caller's thread too, for good.
+os.environ.setdefault("TVM_BIND_THREADS", "0")
+os.environ.setdefault("TVM_NUM_THREADS", str(max(len(os.sched_getaffinity(0)), 1)))
+
+import numpy as np
+import tvm
+import tvm_ffi
+
+from nascompiler.ir.errors import UsageError
+from nascompiler.ir.types import Array, TensorType
+
+_BIG_CORES_FIRST = 1
+_NO_OPERATION = "vm.builtin.null_value"
+
+
+@dataclass(frozen=True)
+class CallTimes:
+    """One run under the clock, in ns: each kernel call in order, and from the first to the last instruction.
+
+    The cost of looking at the clock is taken off each call, and so is part of what is left of the total.
+    """
+
+    calls: tuple[int, ...]
+    total: int
+
+
+def pool_size() -> int:
+    """How many threads the pool has at most."""
+    return int(os.environ["TVM_NUM_THREADS"])
+
+
+class Program:
+    """A loaded library with its weights, and inputs and outputs at fixed places in memory.
+
+    `inputs` are arrays to write to; `step` computes, `outputs` are views of what it computed last.
+    """
+
+    def __init__(self, library: Path, weights: Sequence[Array], inputs: Sequence[TensorType], threads: int) -> None:
+        self._library = tvm.runtime.load_module(str(library))
+        self._machine = tvm.relax.VirtualMachine(self._library, tvm.cpu())
+        self._owners = list(weights)  # TVM's tensors borrow their memory
+        self._weights = tvm_ffi.convert([tvm_ffi.from_dlpack(w, require_alignment=0) for w in weights])
+        self._inputs = [tvm.runtime.empty(t.static_shape, str(t.dtype.numpy)) for t in inputs]
+        self.inputs: list[Array] = [np.from_dlpack(t) for t in self._inputs]
+        self._machine.save_function("main", "step", *self._inputs, self._weights)
+        self._function = self._machine["step"]
+        self._configure = tvm.get_global_func("runtime.config_threadpool")
+        self._results: Any = ()
+        self._timed: Any = None
+        self.set_threads(threads)
+
+    def set_threads(self, threads: int) -> None:
+        """How many threads the next steps use; raises UsageError for more than the pool has."""
+        if not 1 <= threads <= pool_size():
+            raise UsageError(
+                f"{threads} threads are asked for; this process can use 1 to {pool_size()} (set TVM_NUM_THREADS before "
+                "starting it to have more)"
+            )
+        self.threads = threads
+
+    def step(self) -> None:
+        """Compute the outputs from what stands in `inputs`."""
+        # the setting belongs to the process, not to the program; setting it again costs less than a microsecond
+        self._configure(_BIG_CORES_FIRST, self.threads)
+        self._results = self._function()
+
+    @property
+    def outputs(self) -> list[Array]:
+        """Views of the outputs of the last step, valid until the next."""
+        return [np.from_dlpack(result) for result in self._results]
+
+    def timed_step(self, symbols: frozenset[str]) -> CallTimes:
+        """One step, with the time of every call of one of `symbols`."""
+        if self._timed is None:
+            self._timed = tvm.relax.VirtualMachine(self._library, tvm.cpu())
+        clock = _Clock()
+        self._configure(_BIG_CORES_FIRST, self.threads)
+        self._timed.set_instrument(clock)
+        start = time.perf_counter_ns()
+        self._results = self._timed["main"](*self._inputs, self._weights)
+        total = time.perf_counter_ns() - start
+        spans = clock.spans()
+        idle = sorted(ns for name, ns in spans if name == _NO_OPERATION)
+        overhead = idle[len(idle) // 2] if idle else 0
+        return CallTimes(tuple(max(ns - overhead, 0) for name, ns in spans if name in symbols), total)
+
+
+class _Clock:
+    """Called by the virtual machine before and after each instruction; does as little as it can."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[str, bool, int]] = []
+
+    def __call__(self, function: Any, name: str, before: bool, result: Any, *arguments: Any) -> None:
+        now = time.perf_counter_ns()
+        self._events.append((name, before, now if not before else time.perf_counter_ns()))
+
+    def spans(self) -> list[tuple[str, int]]:
+        """Name and duration in ns of each instruction, in order."""
+        events = iter(self._events)
+        return [(name, end - start) for (name, _, start), (_, _, end) in zip(events, events, strict=True)]
