@@ -155,25 +155,21 @@ def _unsqueeze(node: Node, p: Permutation) -> Relaid:
 def _with_units(axes: Sequence[int | None]) -> Permutation:
     """The permutation of a value whose axes lie in the base as given, None being an axis of size 1 to be placed there.
 
-    It goes before the axis that follows it in the value, or else after the one before it: [N, C, 1, W] over [N, W, C]
-    gives [N, 1, W, C].
+    At the front it stays there; elsewhere it goes before the axis that follows it in the value, at the end after the one
+    before it: [N, C, 1, W] over [N, W, C] gives [N, 1, W, C].
     """
     places: list[tuple[int, int, int]] = []
-    following = None
-    for i in reversed(range(len(axes))):
-        axis = axes[i]
-        if axis is None:
-            places.append((following, 0, i) if following is not None else (-1, 2, i))
-        else:
-            places.append((axis, 1, i))
-            following = axis
-    places.reverse()
-    preceding = -1
     for i, axis in enumerate(axes):
+        preceding = next((a for a in reversed(axes[:i]) if a is not None), None)
+        following = next((a for a in axes[i:] if a is not None), None)
         if axis is not None:
-            preceding = axis
-        elif places[i][:2] == (-1, 2):
-            places[i] = (preceding, 2, i)
+            places.append((axis, 1, i))
+        elif preceding is None:
+            places.append((-1, 0, i))
+        elif following is not None:
+            places.append((following, 0, i))
+        else:
+            places.append((preceding, 2, i))
     return _ranks(places)
 
 

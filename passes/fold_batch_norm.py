@@ -1,0 +1,352 @@
+"""Folds what scales and shifts channels into the weights and bias of the convolution or linear layer beside it.
+
+arXiv:1502.03167, algorithm 2, with the statistics of training, is x * factor + shift for each channel, with
+factor = scale / sqrt(variance + epsilon) and shift = bias - mean * factor. Products are made in float64 and rounded
+once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nascompiler.ir import Array, Builder, Graph, Node, Value
+from nascompiler.passes.infrastructure.base import Pass, PassContext, Tolerance
+from nascompiler.passes.infrastructure.patterns import Match, Pattern, anything, constant, op
+from nascompiler.passes.infrastructure.registry import register_pass
+from nascompiler.passes.infrastructure.rewriter import Rule, apply_rules
+from nascompiler.passes.recognition.gates import close, factors, find_gate
+
+Wide = NDArray[np.float64]
+_LAYERS = ("nn.conv2d", "nn.conv2d_transpose", "nn.linear")
+_SCALINGS = ("nn.mul", "nn.div", "nn.add", "nn.sub")
+
+
+@register_pass
+@dataclass(frozen=True)
+class FoldBatchNorm(Pass):
+    """Fold batch norms, and arithmetic with a constant for each channel, into convolutions and linear layers.
+
+    With `split`, a batch norm that has no layer to fold into becomes a multiplication and an addition. Weights round
+    anew: up to 1.2e-5 of the largest output over the 60 layers of the OCR detector, whose outputs are sigmoids near 0.
+    """
+
+    split: bool = False
+
+    requires_level = ("nn",)
+    preserves = Tolerance(5e-5)
+
+    def run(self, graph: Graph, context: PassContext) -> None:
+        apply_rules(graph, (*_RULES, _SPLIT) if self.split else _RULES, context)
+
+
+def _batch_norm(x: Pattern, *, single_use: bool = False) -> Pattern:
+    statistics = map(constant, ("scale", "bias", "mean", "variance"))
+    return op("nn.batch_norm", x, *statistics, name="norm", single_use=single_use)
+
+
+def _wide(array: Array) -> Wide:
+    return array.astype(np.float64)
+
+
+def _factor_and_shift(match: Match) -> tuple[Wide, Wide]:
+    """The batch norm as x * factor + shift."""
+    scale, bias, mean, variance = (_wide(match.array(name)) for name in ("scale", "bias", "mean", "variance"))
+    with np.errstate(all="ignore"):
+        factor = scale / np.sqrt(variance + match.node("norm")["epsilon"])
+    return factor, bias - mean * factor
+
+
+def _refuse_norm(match: Match, channels: int | None = None) -> str | None:
+    """Why a batch norm cannot be folded."""
+    norm = match.node("norm")
+    rank = norm.operands[0].type.rank
+    if rank is None or norm["axis"] % rank != rank - 1:
+        return "it normalises another axis than the channels, the last one: run propagate-layout first"
+    factor, shift = _factor_and_shift(match)
+    if not (np.isfinite(factor).all() and np.isfinite(shift).all()):
+        return "its factor or shift is not finite"
+    return None
+
+
+# -- the layer
+
+
+def _refuse_layer(layer: Node) -> str | None:
+    """Why the weights of a layer cannot be changed."""
+    if any(v.array is None for v in layer.operands[1:]):
+        return "the weights or bias of the layer are no constants"
+    return None
+
+
+def _weight(layer: Node) -> Array:
+    weight = layer.operands[1].array
+    assert weight is not None
+    return weight
+
+
+def _group_count(layer: Node) -> int:
+    return 1 if layer.op.name == "nn.linear" else int(layer["groups"])
+
+
+def _features(layer: Node) -> int:
+    """The number of output channels."""
+    last = layer.operands[1].type.static_shape[-1]
+    return last * _group_count(layer) if layer.op.name == "nn.conv2d_transpose" else last
+
+
+def _scaled_outputs(layer: Node, weight: Array, factor: Wide) -> Wide:
+    """The weights with each output channel times its factor [O]."""
+    if layer.op.name != "nn.conv2d_transpose":
+        return _wide(weight) * factor
+    height, width, channels, per_group = weight.shape  # input channels group by group, outputs inside a group
+    groups = _group_count(layer)
+    grouped = _wide(weight).reshape(height, width, groups, channels // groups, per_group)
+    return (grouped * factor.reshape(groups, 1, per_group)).reshape(weight.shape)
+
+
+def _by_output(layer: Node, inputs: Wide) -> Wide:
+    """A number for each input channel [C], arranged so that it broadcasts to the weights of conv2d and linear."""
+    if layer.op.name == "nn.linear":
+        return inputs[:, None]
+    groups, features = _group_count(layer), layer.operands[1].type.static_shape[3]
+    return np.repeat(inputs.reshape(groups, -1).T, features // groups, axis=1)
+
+
+def _remade(builder: Builder, layer: Node, x: Value, weight: Wide, bias: Wide) -> Value:
+    """The layer with other weights and bias."""
+    dtype = layer.operands[1].type.dtype.numpy
+    old_bias = layer.operand("bias")
+    attributes: dict[str, Any] = dict(layer.attributes)
+    builder.origin = layer.origin
+    value: Value = builder.op(
+        layer.op.name,
+        x,
+        builder.constant(weight.astype(dtype), layer.operands[1].name),
+        builder.constant(bias.astype(dtype), old_bias.name if old_bias is not None else ""),
+        **attributes,
+    )
+    return value
+
+
+def _bias(layer: Node) -> Wide:
+    bias = layer.operand("bias")
+    return np.zeros(_features(layer)) if bias is None or bias.array is None else _wide(bias.array)
+
+
+# -- batch norm after a layer
+
+
+def _layer(*, single_use: bool = True) -> Pattern:
+    return op(_LAYERS, anything("x"), constant("w"), name="layer", single_use=single_use)
+
+
+def _refuse_after(match: Match) -> str | None:
+    return _refuse_norm(match) or _refuse_layer(match.node("layer"))
+
+
+def _fold_after(match: Match, builder: Builder) -> Value:
+    layer = match.node("layer")
+    factor, shift = _factor_and_shift(match)
+    weight = _scaled_outputs(layer, match.array("w"), factor)
+    return _remade(builder, layer, match["x"], weight, _bias(layer) * factor + shift)
+
+
+# -- batch norm before a layer
+
+
+def _refuse_before(match: Match) -> str | None:
+    return _refuse_norm(match) or _refuse_shift(match.root, _factor_and_shift(match)[1])
+
+
+def _refuse_shift(layer: Node, shift: Wide) -> str | None:
+    if layer.op.name == "nn.conv2d" and any(layer["padding"]) and shift.any():
+        return "the convolution pads with zeros, which would have to be shifted"
+    return _refuse_layer(layer)
+
+
+def _fold_before(match: Match, builder: Builder) -> Value:
+    return _with_inputs(builder, match.root, match["x"], *_factor_and_shift(match))
+
+
+def _with_inputs(builder: Builder, layer: Node, x: Value, factor: Wide, shift: Wide) -> Value:
+    """The layer on x instead of x * factor + shift, both [C]."""
+    weight = _wide(_weight(layer))
+    axes = tuple(range(weight.ndim - 1))
+    bias = _bias(layer) + (weight * _by_output(layer, shift)).sum(axis=axes)
+    return _remade(builder, layer, x, weight * _by_output(layer, factor), bias)
+
+
+# -- arithmetic with constants after a layer
+
+
+def _per_channel(constant: Value, x: Value) -> Wide | None:
+    """A constant as one number for each channel of x, None when it is something else."""
+    array, shape = constant.array, x.type.shape
+    if array is None or not shape or array.ndim > len(shape):
+        return None
+    channels = shape[-1]
+    if not isinstance(channels, int) or (array.size != 1 and (*array.shape[-1:], array.size) != (channels, channels)):
+        return None
+    return np.broadcast_to(_wide(array).reshape(-1), (channels,))
+
+
+def _refuse_constant(arithmetic: Node, c: Value, x: Value) -> str | None:
+    numbers = _per_channel(c, x)
+    if numbers is None:
+        return f"{c!r} is not one number for each channel of {x!r}"
+    return "it divides by 0" if arithmetic.op.name == "nn.div" and not numbers.all() else None
+
+
+def _refuse_arithmetic(match: Match) -> str | None:
+    layer, c = match.node("layer"), match["c"]
+    reason = _refuse_layer(layer) or _refuse_constant(match.root, c, layer.result)
+    if reason is not None:
+        return reason
+    if c.type.size == 1 and _begins_hard_sigmoid(match.root.result):
+        return "it may be the beginning of a hard_sigmoid: run recognise-activations first"
+    return None
+
+
+def _begins_hard_sigmoid(value: Value) -> bool:
+    """Whether a few operations with numbers lead from the value to limits that begin at 0."""
+    for _ in range(3):
+        user = value.sole_user
+        if user is None:
+            return any(_limits_at_zero(u) for u in value.users)
+        if _limits_at_zero(user):
+            return True
+        if user.op.name not in _SCALINGS or not any(v.is_constant and v.type.size == 1 for v in user.operands):
+            return False
+        value = user.result
+    return False
+
+
+def _limits_at_zero(node: Node) -> bool:
+    return node.op.name == "nn.relu6" or (node.op.name == "nn.clip" and node["min"] == 0 and node["max"] < 1e6)
+
+
+def _as_factor_and_shift(arithmetic: Node, c: Value, x: Value) -> tuple[Wide, Wide]:
+    """x and a constant, as x * factor + shift."""
+    numbers = _per_channel(c, x)
+    assert numbers is not None
+    one, zero = np.ones_like(numbers), np.zeros_like(numbers)
+    match arithmetic.op.name:
+        case "nn.mul":
+            return numbers, zero
+        case "nn.div":
+            return one / numbers, zero
+        case "nn.add":
+            return one, numbers
+        case _:
+            return one, -numbers
+
+
+def _fold_arithmetic(match: Match, builder: Builder) -> Value:
+    layer = match.node("layer")
+    factor, shift = _as_factor_and_shift(match.root, match["c"], layer.result)
+    weight = _scaled_outputs(layer, match.array("w"), factor)
+    return _remade(builder, layer, match["x"], weight, _bias(layer) * factor + shift)
+
+
+# -- arithmetic with constants before a layer
+
+
+def _refuse_arithmetic_before(match: Match) -> str | None:
+    arithmetic, x, c = match.node("arithmetic"), match["x"], match["c"]
+    if x.is_constant:
+        return "both operands are constants: run fold-constants first"
+    if arithmetic.result.type != x.type:
+        return f"it broadcasts {x!r}"
+    reason = _refuse_constant(arithmetic, c, x)
+    if reason is not None:
+        return reason
+    if c.type.size == 1 and _ends_activation(arithmetic.result):
+        return "it is the end of an activation: run recognise-activations first"
+    return _refuse_shift(match.root, _as_factor_and_shift(arithmetic, c, x)[1])
+
+
+def _ends_activation(value: Value) -> bool:
+    """Whether a value is the end of a hard_sigmoid or a hard_swish that is written out."""
+    gate = find_gate(value, is_root=True)
+    if gate is not None and close(gate.scale, 1):
+        return True
+    values = factors(value)[1]
+    gates = map(find_gate, values)
+    return len(values) == 2 and any(g is not None and g.x is x for g, x in zip(gates, reversed(values), strict=True))
+
+
+def _fold_arithmetic_before(match: Match, builder: Builder) -> Value:
+    arithmetic, x = match.node("arithmetic"), match["x"]
+    return _with_inputs(builder, match.root, x, *_as_factor_and_shift(arithmetic, match["c"], x))
+
+
+# -- batch norm by itself
+
+
+def _refuse_split(match: Match) -> str | None:
+    return "the rank of its operand is not known" if match["x"].type.rank is None else None
+
+
+def _split(match: Match, builder: Builder) -> Value:
+    x, norm = match["x"], match.node("norm")
+    rank = x.type.rank
+    assert rank is not None
+    shape: Sequence[int] = (-1,) + (1,) * (rank - 1 - norm["axis"] % rank)
+    dtype = x.type.dtype.numpy
+    factor, shift = (builder.constant(c.reshape(shape).astype(dtype)) for c in _factor_and_shift(match))
+    value: Value = builder.nn.add(builder.nn.mul(x, factor), shift)
+    return value
+
+
+_RULES = (
+    Rule(
+        "batch_norm(conv2d(x, w, b)) = conv2d(x, w * factor, b * factor + shift)",
+        _batch_norm(_layer()),
+        _fold_after,
+        _refuse_after,
+    ),
+    Rule(
+        "conv2d(batch_norm(x), w, b) = conv2d(x, w * factor, b + sum(w * shift))",
+        op(("nn.conv2d", "nn.linear"), _batch_norm(anything("x"), single_use=True), constant("w")),
+        _fold_before,
+        _refuse_before,
+    ),
+    *(
+        rule
+        for name, sign, after, before in (
+            ("nn.mul", "*", "conv2d(x, w * c, b * c)", "conv2d(x, w * c, b)"),
+            ("nn.div", "/", "conv2d(x, w / c, b / c)", "conv2d(x, w / c, b)"),
+            ("nn.add", "+", "conv2d(x, w, b + c)", "conv2d(x, w, b + sum(w * c))"),
+            ("nn.sub", "-", "conv2d(x, w, b - c)", "conv2d(x, w, b - sum(w * c))"),
+        )
+        for rule in (
+            Rule(
+                f"conv2d(x, w, b) {sign} c = {after}",
+                op(name, _layer(), constant("c")),
+                _fold_arithmetic,
+                _refuse_arithmetic,
+            ),
+            Rule(
+                f"conv2d(x {sign} c, w, b) = {before}",
+                op(
+                    ("nn.conv2d", "nn.linear"),
+                    op(name, anything("x"), constant("c"), name="arithmetic", single_use=True),
+                    constant("w"),
+                ),
+                _fold_arithmetic_before,
+                _refuse_arithmetic_before,
+            ),
+        )
+    ),
+)
+_SPLIT = Rule(
+    "batch_norm(x) = x * factor + shift",
+    _batch_norm(anything("x")),
+    _split,
+    _refuse_split,
+)

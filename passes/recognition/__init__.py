@@ -1,0 +1,1 @@
+"""What the pass `recognise-activations` looks for, by subject."""
