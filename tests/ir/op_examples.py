@@ -120,6 +120,7 @@ def _elementwise() -> Iterator[OpExample]:
     yield OpExample("nn.cast", (normal(7),), {"to": DType.F16})
     yield OpExample("nn.identity", (normal(2, 3),))
     yield OpExample("nn.dropout", (normal(2, 3),), {"rate": 0.2})
+    yield OpExample("nn.drop_path", (normal(2, 3),), {"keep_probability": 0.7})
 
 
 def _logic() -> Iterator[OpExample]:

@@ -13,8 +13,8 @@ from nascompiler.ir.builder import Builder
 from nascompiler.ir.dialects.nn.elementwise import infer_same
 from nascompiler.ir.dialects.nn.inference import dims, like, moved
 from nascompiler.ir.graph import Value
-from nascompiler.ir.ops import OpDef, Operand, Trait, floats, numbers, register_op
-from nascompiler.ir.types import Array
+from nascompiler.ir.ops import InferenceError, OpDef, Operand, Trait, floats, numbers, register_op
+from nascompiler.ir.types import Array, TensorType
 
 _ELEMENTWISE = frozenset({Trait.ELEMENTWISE})
 
@@ -126,6 +126,29 @@ register_op(
         attributes=(number("rate", 0.5),),
         infer=lambda x, *, rate: moved(x, dims(x)),
         evaluate=lambda x, *, rate: x,
+        traits=frozenset({Trait.ELEMENTWISE, Trait.IDENTITY}),
+    )
+)
+
+
+def _infer_drop_path(x: TensorType, *, keep_probability: float) -> TensorType:
+    if not 0 < keep_probability <= 1:
+        raise InferenceError(f"keep_probability is {keep_probability}; accepted: above 0 and up to 1")
+    return moved(x, dims(x))
+
+
+register_op(
+    OpDef(
+        name="nn.drop_path",
+        summary=(
+            "x: in training only, each example (axis 0) is kept with `keep_probability` and then divided by it, else "
+            "it becomes 0. The probability is that at the end of training; NASNet's schedule goes from 1 to it "
+            "linearly in time (ScheduledDropPath, arXiv:1707.07012)."
+        ),
+        operands=(floats("x"),),
+        attributes=(number("keep_probability"),),
+        infer=_infer_drop_path,
+        evaluate=lambda x, *, keep_probability: x,
         traits=frozenset({Trait.ELEMENTWISE, Trait.IDENTITY}),
     )
 )

@@ -117,4 +117,5 @@ EMITTERS: EmitTable = {
     "nn.mod": _follow(_mod),
     "nn.identity": _identity,
     "nn.dropout": _identity,
+    "nn.drop_path": _identity,
 }

@@ -68,6 +68,17 @@ def test_dropout_and_identity_do_nothing():
     close(run("identity", x), x)
 
 
+def test_drop_path_does_nothing_and_wants_a_probability():
+    x = normal(3, 4)
+    close(run("drop_path", x, keep_probability=0.6), x)
+    assert infer("drop_path", ("N", 7), keep_probability=1.0) == ("N", 7)
+    for probability in (0.0, -0.5, 1.5):
+        with pytest.raises(
+            InferenceError, match=r"nn\.drop_path: keep_probability is .*; accepted: above 0 and up to 1"
+        ):
+            infer("drop_path", (2, 3), keep_probability=probability)
+
+
 def test_shapes_stay_and_integers_are_refused_where_they_make_no_sense():
     assert infer("hard_swish", ("N", None, 3)) == ("N", None, 3)
     assert infer("relu", typed((2,), DType.I8)) == (2,)
