@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from nascompiler.ir import Builder, Value
+from nascompiler.ir import Builder, Graph, Value
 from nascompiler.ir.dialects.nn.fused import FUSIBLE_ACTIVATIONS
 from nascompiler.passes.canonicalization import ranges
 from nascompiler.passes.infrastructure.base import Exact
-from nascompiler.passes.infrastructure.patterns import Match, op
+from nascompiler.passes.infrastructure.patterns import Match, has_fused_activation, op
 from nascompiler.passes.infrastructure.registry import register_pass
 from nascompiler.passes.infrastructure.rewriter import RewritePass, Rule
 
@@ -39,6 +39,21 @@ def _fuse(match: Match, builder: Builder) -> Value:
     builder.origin = layer.origin
     value: Value = builder.op(layer.op.name, *layer.operands, **attributes)
     return value
+
+
+def detach_activations(graph: Graph) -> None:
+    """The inverse: fused activations as ops of their own, for backends that fuse in their own way."""
+    for node in list(graph.nodes):
+        if not has_fused_activation(node):
+            continue
+        result, uses = node.result, node.result.uses
+        attributes: dict[str, Any] = {**node.attributes, "activation": "none"}
+        build = Builder(graph, before=node, origin=node.origin)
+        activated = build.op(f"nn.{node['activation']}", build.op(node.op.name, *node.operands, **attributes))
+        activated.name = result.name
+        for user, index in uses:
+            graph.set_operand(user, index, activated)
+        graph.erase(node)
 
 
 @register_pass

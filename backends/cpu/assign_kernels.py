@@ -15,6 +15,7 @@ from nascompiler.backends.target import parse_target
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.types import DType
+from nascompiler.passes.fuse_activations import detach_activations
 from nascompiler.passes.infrastructure.base import Exact, Pass, PassContext
 from nascompiler.passes.infrastructure.registry import register_pass
 
@@ -39,6 +40,7 @@ class AssignKernels(Pass):
     def run(self, graph: Graph, context: PassContext) -> None:
         if parse_target(self.target).kind != "cpu":
             raise UsageError(f"assign-kernels has no kernels for target {self.target}; accepted: cpu")
+        detach_activations(graph)  # kernels take activations with parameters, and a residual before them
         for node in list(graph.nodes):
             if node.is_erased or node.op.name not in KERNELS:
                 continue
