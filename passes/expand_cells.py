@@ -1,0 +1,72 @@
+"""Writes an architecture as a network: every block, cell and head by the conventions of its family."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nascompiler.ir import Builder, Error, Graph, ModelError, Node, Value
+from nascompiler.ir.errors import choices_text
+from nascompiler.passes.expansion import EXPANDERS, Expansion, Weights, family_of
+from nascompiler.passes.infrastructure.base import Nothing, Pass, PassContext
+from nascompiler.passes.infrastructure.registry import register_pass
+
+
+@register_pass
+@dataclass(frozen=True)
+class ExpandCells(Pass):
+    """Turns arch ops into nn ops with random, well-behaved weights that depend on `seed` and nothing else.
+
+    The graph's attribute `family` names the conventions that apply. Weights are made when first looked at.
+    Raises ModelError when a size is not known or too small, naming the block.
+    """
+
+    requires_level = ("arch",)
+    ensures_level = "nn"
+    requires = frozenset({"closed"})
+    preserves = Nothing("an architecture has no values")
+
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}; accepted: integers from 0 on")
+
+    def run(self, graph: Graph, context: PassContext) -> None:
+        weights = Weights(self.seed)
+        builder = Builder(graph)
+        expansion = Expansion(builder, family_of(graph), weights, graph.cells)
+        names: set[str] = set()
+        for node in graph.nodes:
+            if node.op.dialect == "arch":
+                context.count(node.op.name)
+                builder.before, builder.origin = node, _unique(node, names)
+                _expand(expansion, graph, node)
+        graph.cells = {}
+        weights.settle(graph)
+
+
+def _unique(node: Node, names: set[str]) -> str:
+    """The node's name, with a number where it is taken or missing."""
+    own = node.results[0].name
+    base = own or node.op.name.partition(".")[2]
+    name, number = base, 1
+    while name in names or (not own and name == base):
+        name, number = f"{base}{number}", number + 1
+    names.add(name)
+    return name
+
+
+def _expand(expansion: Expansion, graph: Graph, node: Node) -> None:
+    expander = EXPANDERS.get(node.op.name)
+    if expander is None:
+        raise ModelError(f"{node!r} cannot be expanded here; accepted: {choices_text(sorted(EXPANDERS))}")
+    name = expansion.builder.origin
+    try:
+        with expansion.scope(name):
+            made = expander(expansion, node, *node.op.padded(node.operands))
+    except Error as error:
+        raise ModelError(f"{node.op.name} {name}: {error}") from error
+    results: tuple[Value, ...] = made if isinstance(made, tuple) else (made,)
+    for old, new in zip(node.results, results, strict=True):
+        graph.replace_all_uses(old, new)
+    graph.erase(node)
