@@ -14,10 +14,20 @@ from nascompiler.ir.graph import Value
 from nascompiler.ir.types import Array, Dim, DType
 from nascompiler.onnx.errors import OnnxError, Refusal, Unknown
 from nascompiler.onnx.known import Known, Partial
-from nascompiler.onnx.tensors import check_shape
+from nascompiler.onnx.tensors import MAXIMUM_RANK, check_shape
 
 TO_CHANNELS_LAST = (0, 2, 3, 1)
 TO_CHANNELS_FIRST = (0, 3, 1, 2)
+
+
+_LENGTH_IS_RANK = ("dynamic_reshape", "dynamic_expand", "constant_of_shape")
+
+
+def _check_length(shape: Value | None) -> None:
+    """Refuse a computed shape so long that the mere list of its dimensions would fill the memory."""
+    length = shape.type.shape[0] if shape is not None and shape.type.shape else None
+    if isinstance(length, int) and length > MAXIMUM_RANK:
+        raise Refusal(f"its shape has {length} dimensions; at most {MAXIMUM_RANK} are accepted")
 
 
 class Scope:
@@ -164,6 +174,8 @@ class Conversion:
 
     def results(self, name: str, *operands: Value | None, **attributes: Any) -> tuple[Value, ...]:
         """Build a node and return its results, as constants where they follow from what is known."""
+        if name in _LENGTH_IS_RANK:
+            _check_length(operands[-1])
         builder = self._scope.builder
         result = builder.op(f"nn.{name}", *operands, **attributes)
         results: tuple[Value, ...] = result if isinstance(result, tuple) else (result,)

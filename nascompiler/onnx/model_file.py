@@ -46,6 +46,7 @@ def read_model(source: str | Path | bytes) -> Model:
         raise OnnxError(f"{label}: this is not an ONNX model, or it is damaged: {error}") from None
     if not proto.HasField("graph") or not proto.opset_import or not proto.graph.output:
         raise OnnxError(f"{label}: this is not an ONNX model, or it is damaged: it has no graph, opset or outputs")
+    _check_texts(label, proto)
     return Model(label, proto, _opset(label, proto), ExternalData(folder))
 
 
@@ -58,6 +59,23 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise OnnxError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _check_texts(label: str, proto: onnx.ModelProto) -> None:
+    """Names must be text; protobuf hands out bytes where a file has something else."""
+    graph = proto.graph
+    infos = (*graph.input, *graph.output, *graph.value_info)
+    texts = [graph.name, *(entry.domain for entry in proto.opset_import), *(info.name for info in infos)]
+    texts += [dim.dim_param for info in infos for dim in info.type.tensor_type.shape.dim]
+    texts += [name for node in graph.node for name in (node.name, node.op_type, node.domain, *node.input, *node.output)]
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    texts += [text for attribute in attributes for text in (attribute.name, attribute.ref_attr_name)]
+    sparse = [tensor.values for tensor in graph.sparse_initializer]
+    tensors = (*graph.initializer, *sparse, *(attribute.t for attribute in attributes))
+    texts += [tensor.name for tensor in tensors]
+    texts += [text for tensor in tensors for entry in tensor.external_data for text in (entry.key, entry.value)]
+    if any(not isinstance(text, str) for text in texts):
+        raise OnnxError(f"{label}: this is not an ONNX model, or it is damaged: a name in it is not UTF-8 text")
 
 
 def _opset(label: str, proto: onnx.ModelProto) -> int:
