@@ -49,7 +49,7 @@ class Builder:
         return self.graph.constant(values, name)
 
     def op(
-        self, op: str, *operands: Value | None, name: str = "", names: tuple[str, ...] = (), **attributes: Any
+        self, op: str, /, *operands: Value | None, name: str = "", names: tuple[str, ...] = (), **attributes: Any
     ) -> Any:
         """Make a node; returns its result, or a tuple when the op has several results.
 
