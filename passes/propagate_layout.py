@@ -295,8 +295,7 @@ class _Changes:
         if outputs != graph.outputs:
             graph.set_outputs(dict(zip(graph.output_names, outputs, strict=True)))
         for node in reversed(self._replaced):
-            if not any(v.use_count for v in node.results):
-                graph.erase(node)
+            self._rewriter.erase(node)
 
     def _change(self, node: Node, step: _Step) -> None:
         self._replaced.append(node)

@@ -155,8 +155,8 @@ def _unsqueeze(node: Node, p: Permutation) -> Relaid:
 def _with_units(axes: Sequence[int | None]) -> Permutation:
     """The permutation of a value whose axes lie in the base as given, None being an axis of size 1 to be placed there.
 
-    At the front it stays there; elsewhere it goes before the axis that follows it in the value, at the end after the one
-    before it: [N, C, 1, W] over [N, W, C] gives [N, 1, W, C].
+    At the front it stays there; elsewhere it goes before the axis that follows it in the value, at the end after the
+    one before it: [N, C, 1, W] over [N, W, C] gives [N, 1, W, C].
     """
     places: list[tuple[int, int, int]] = []
     for i, axis in enumerate(axes):
