@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from nascompiler.ir import files as graph_files
 from nascompiler.ir.errors import UsageError
 from nascompiler.passes import run_pipeline
 from nascompiler.passes.infrastructure.instruments import Instrument
+from nascompiler.source import remember_source
 from nascompiler.summary import Summary, summarize
 
 if TYPE_CHECKING:
@@ -36,7 +38,9 @@ def load(model: str | Path, *, shapes: Shapes | None = None) -> Graph:
     if path.suffix == ".onnx" or path.is_file():
         from nascompiler.onnx import import_onnx
 
-        return import_onnx(path, shapes=shapes)
+        graph = import_onnx(path, shapes=shapes)
+        remember_source(graph, path)
+        return graph
     raise ModelError(f"no such model: {model} is neither an .onnx file nor a graph file ({graph_files.SUFFIX})")
 
 
@@ -87,20 +91,15 @@ def compile(
     pipeline before the target's own. With `verify`, raises GateError when the artifact does not compute what the
     reference evaluator does.
     """
-    from nascompiler.backends.artifact import load_artifact as load_from
     from nascompiler.backends.compile import compile_graph
 
-    source = None if isinstance(model, Graph) else Path(model)
-    graph = load(source, shapes=shapes) if source is not None else model
-    assert isinstance(graph, Graph)
-    if output is None:
-        scratch = tempfile.TemporaryDirectory(prefix="nascompiler-")
-        folder = Path(scratch.name) / "artifact"
-    else:
-        scratch, folder = None, Path(output)
-    compile_graph(graph, target, folder, pipeline=passes, source=source, overwrite=overwrite)
-    artifact = load_from(folder, threads=threads)
-    artifact.scratch = scratch
+    graph = model if isinstance(model, Graph) else load(model, shapes=shapes)
+    scratch = tempfile.TemporaryDirectory(prefix="nascompiler-") if output is None else None
+    folder = Path(scratch.name) / "artifact" if scratch is not None else Path(str(output))
+    compile_graph(graph, target, folder, pipeline=passes, overwrite=overwrite)
+    artifact = load_artifact(folder, threads=threads)
+    if scratch is not None:
+        weakref.finalize(artifact, scratch.cleanup)
     if verify:
         _verify(artifact).check()
     return artifact
@@ -123,7 +122,9 @@ def verify(artifact: Artifact | str | Path, *, images: int = 8, seed: int = 0) -
 _verify = verify  # where an argument of that name hides it
 
 
-def bench(artifact: Artifact | str | Path, *, threads: int = 1, against: Sequence[str] = (), **options: Any) -> BenchResult:
+def bench(
+    artifact: Artifact | str | Path, *, threads: int = 1, against: Sequence[str] = (), **options: Any
+) -> BenchResult:
     """Measure an artifact, side by side with other runtimes if named; see `nascompiler.bench.bench_artifact`."""
     from nascompiler.bench import bench_artifact
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
@@ -101,15 +101,11 @@ class Latency:
         }
 
 
-def layer_times(
-    names: Sequence[tuple[str, str]], costs: Mapping[str, tuple[int, int]], runs_ns: Sequence[Sequence[float]]
+def median_layers(
+    layers: Sequence[tuple[str, str, int, int]], runs_ns: Sequence[Sequence[float]]
 ) -> tuple[LayerTime, ...]:
-    """Layers from profiled runs.
-
-    `names` lists (name, op) of each call in order, `costs` the (macs, bytes) by name, `runs_ns` the times of the calls
-    in each run.
-    """
-    medians = np.median(np.asarray(runs_ns, dtype=float), axis=0) if len(runs_ns) else np.zeros(len(names))
+    """Layers from profiled runs: (name, op, macs, bytes) of each call in order, and its ns in each run."""
+    medians = np.median(np.asarray(runs_ns, dtype=float), axis=0) if len(runs_ns) else np.zeros(len(layers))
     return tuple(
-        LayerTime(name, op, float(ns), *costs.get(name, (0, 0))) for (name, op), ns in zip(names, medians, strict=True)
+        LayerTime(name, op, float(ns), macs, moved) for (name, op, macs, moved), ns in zip(layers, medians, strict=True)
     )

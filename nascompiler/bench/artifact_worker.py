@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from nascompiler import __version__
-from nascompiler.bench.protocol import Runner, serve, take_stdout
+from nascompiler.bench.protocol import Layer, Runner, serve, take_stdout
 from nascompiler.ir import Array
 
 
@@ -27,14 +27,14 @@ class ArtifactRunner:
     def step(self) -> None:
         self.artifact.step()
 
-    def profile(self, runs: int) -> tuple[Sequence[tuple[str, str]], Sequence[Sequence[float]]]:
-        names: list[tuple[str, str]] = []
+    def profile(self, runs: int) -> tuple[Sequence[Layer], Sequence[Sequence[float]]]:
+        layers: list[Layer] = []
         times: list[list[float]] = []
         for _ in range(runs):
-            rows = self.artifact.profile()
-            names = [(row.name, row.op) for row in rows]
+            rows, _ = self.artifact.profile()
+            layers = [(row.name, row.op, row.macs, row.bytes) for row in rows]
             times.append([row.ns for row in rows])
-        return names, times
+        return layers, times
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nascompiler.bench.protocol import Runner, serve, take_stdout
+from nascompiler.bench.protocol import Layer, Runner, serve, take_stdout
 from nascompiler.ir import Array, UsageError
 from nascompiler.ir.errors import choices_text
 
@@ -18,7 +18,7 @@ class _Peer:
     version = ""
     note = ""
 
-    def profile(self, runs: int) -> tuple[Sequence[tuple[str, str]], Sequence[Sequence[float]]]:
+    def profile(self, runs: int) -> tuple[Sequence[Layer], Sequence[Sequence[float]]]:
         return (), [() for _ in range(runs)]
 
 

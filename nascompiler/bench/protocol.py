@@ -2,7 +2,7 @@
 
     worker -> {"ready": true, "version": ..., "note": ..., "cold_ns": ..., "load_ns": ...}
     parent -> run W N        worker -> {"ms": [N latencies in ms]}     after W runs that do not count
-    parent -> profile N      worker -> {"layers": [[name, op], ...], "runs_ns": [[ns of each layer], ... N times]}
+    parent -> profile N      worker -> {"layers": [[name, op, macs, bytes], ...], "runs_ns": [[ns of each layer], ... N times]}
     parent -> quit
 
 A worker that cannot serve answers {"ready": false, "note": "why"}. `run` and `quit` are what other harnesses speak too;
@@ -19,6 +19,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TextIO
 
 
+Layer = tuple[str, str, int, int]
+"""Name, op, multiply-adds, and bytes read and written."""
+
+
 class Runner(Protocol):
     """A loaded network that can be run again and again on the inputs it was given."""
 
@@ -28,8 +32,8 @@ class Runner(Protocol):
     def step(self) -> None:
         """One inference, on inputs that are already in the runtime's own memory."""
 
-    def profile(self, runs: int) -> tuple[Sequence[tuple[str, str]], Sequence[Sequence[float]]]:
-        """(name, op) of each layer, and the ns of each layer for each of `runs` runs."""
+    def profile(self, runs: int) -> tuple[Sequence[Layer], Sequence[Sequence[float]]]:
+        """The layers, and the ns of each for each of `runs` runs."""
 
 
 def take_stdout() -> TextIO:
@@ -70,8 +74,8 @@ def serve(make: Callable[[], Runner], wire: TextIO, commands: TextIO | None = No
         if words[0] == "run":
             say({"ms": timed_runs(runner.step, int(words[1]), int(words[2]))})
         elif words[0] == "profile":
-            names, runs = runner.profile(int(words[1]))
-            say({"layers": [list(n) for n in names], "runs_ns": [list(r) for r in runs]})
+            layers, runs = runner.profile(int(words[1]))
+            say({"layers": [list(layer) for layer in layers], "runs_ns": [list(r) for r in runs]})
         else:
             say({"error": f"unknown command {words[0]!r}"})
 

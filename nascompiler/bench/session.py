@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nascompiler.backends.artifact import Manifest, read_manifest
+from nascompiler.backends.manifest import Manifest
 from nascompiler.backends.measure import Environment, Kind, Latency, environment
-from nascompiler.backends.measure.latency import layer_times
+from nascompiler.backends.measure.latency import LayerTime, median_layers
 from nascompiler.bench.peers import check_peers
 from nascompiler.bench.source import peer_model
 from nascompiler.bench.turns import Worker, measure_in_turns
@@ -92,7 +91,7 @@ def bench_artifact(
     if rounds < 1 or burst_ms <= 0:
         raise UsageError("rounds must be at least 1 and a burst longer than 0 ms")
     check_peers(against)
-    manifest = read_manifest(folder)
+    manifest = Manifest.read(Path(folder))
     with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
         inputs = Path(scratch) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))
@@ -104,7 +103,7 @@ def random_arrays(manifest: Manifest, seed: int) -> dict[str, Array]:
     generator = np.random.default_rng(seed)
     arrays: dict[str, Array] = {}
     for tensor in manifest.inputs:
-        dtype = np.dtype(tensor.dtype)
+        dtype = tensor.type.dtype.numpy
         if np.issubdtype(dtype, np.floating):
             arrays[tensor.name] = generator.standard_normal(tensor.shape).astype(dtype)
         else:
@@ -145,23 +144,36 @@ def _measure(
                 continue
             worker.stop()
             ready.append(worker)
-        measure_in_turns(ready, rounds=rounds, burst_ms=burst_ms)
-        ready[0].resume()
-        profile = ready[0].ask(f"profile {profile_runs}", "layers") if profile_runs else None
+        profile = _Profile(ready[0], -(-profile_runs // rounds))
+        measure_in_turns(ready, rounds=rounds, burst_ms=burst_ms, after_round=profile.take)
     finally:
         for worker in workers:
             worker.end()
     ours = float(np.median(ready[0].samples_ms))
-    entries = tuple(_entry(w, folder, profile if w is ready[0] else None, ours) for w in ready)
+    layers = median_layers(profile.layers, profile.runs_ns)
+    entries = tuple(_entry(w, layers if w is ready[0] else (), ours) for w in ready)
     return BenchResult(manifest.target, threads, entries, failures, conditions)
 
 
-def _entry(worker: Worker, folder: Path, profile: Mapping[str, Any] | None, ours_ms: float) -> Entry:
-    layers: tuple[Any, ...] = ()
-    if profile is not None:
-        costs = json.loads((folder / "placement.json").read_text(encoding="utf-8"))
-        by_name = {row["name"]: (int(row["macs"] or 0), int(row["bytes"] or 0)) for row in costs["nodes"]}
-        layers = layer_times([(n, o) for n, o in profile["layers"]], by_name, profile["runs_ns"])
+@dataclass
+class _Profile:
+    """Profiled runs of a worker, some after every round, so that they meet the same conditions as the bursts."""
+
+    worker: Worker
+    runs: int
+    layers: list[tuple[str, str, int, int]] = field(default_factory=list)
+    runs_ns: list[list[float]] = field(default_factory=list)
+
+    def take(self) -> None:
+        if self.runs:
+            self.worker.resume()
+            reply = self.worker.ask(f"profile {self.runs}", "layers")
+            self.worker.stop()
+            self.layers = [(name, op, macs, moved) for name, op, macs, moved in reply["layers"]]
+            self.runs_ns += reply["runs_ns"]
+
+
+def _entry(worker: Worker, layers: Sequence[LayerTime], ours_ms: float) -> Entry:
     samples = [ms * 1e6 for ms in worker.samples_ms]
     hello = worker.hello
     latency = Latency(Kind.MEASURED, samples, hello["cold_ns"], hello["load_ns"], layers)

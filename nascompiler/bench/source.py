@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from nascompiler.backends.artifact import load_source, read_manifest
+from nascompiler.backends.artifact import BEFORE
+from nascompiler.ir.files import load
 from nascompiler.onnx import save_onnx
+from nascompiler.source import original_model
 
 
 def peer_model(folder: Path, scratch: Path) -> Path:
-    """The file that the artifact was compiled from, while it is still the same; else an export of its source graph.
-
-    The export goes into `scratch`.
-    """
-    manifest = read_manifest(folder)
-    source = manifest.source
-    if source is not None and source.path.endswith(".onnx"):
-        path = Path(source.path)
-        if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == source.sha256:
-            return path
+    """The file that the artifact was compiled from, while it is still the same; else an export, into `scratch`."""
+    graph = load(folder / BEFORE)
+    original = original_model(graph)
+    if original is not None:
+        return original
     exported = scratch / "model.onnx"
-    save_onnx(load_source(folder), exported)
+    save_onnx(graph, exported)
     return exported

@@ -11,7 +11,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -124,12 +124,21 @@ class Worker:
 
 
 def measure_in_turns(
-    workers: Sequence[Worker], *, rounds: int, burst_ms: float, min_runs: int = 3
+    workers: Sequence[Worker],
+    *,
+    rounds: int,
+    burst_ms: float,
+    min_runs: int = 3,
+    after_round: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fill `samples_ms` of started workers. A first round, which does not count, sizes the bursts."""
+    """Fill `samples_ms` of started and stopped workers, and call `after_round` after each round with all stopped again.
+
+    A first round, which does not count, sizes the bursts.
+    """
     for worker in workers:
         worker.runs = 2
         samples, _ = worker.burst(warm=1)
+        worker.stop()
         worker.runs = int(min(500, max(min_runs, burst_ms / max(samples[-1], 1e-3))))
     for turn in range(rounds):
         at = turn % max(1, len(workers))
@@ -140,3 +149,5 @@ def measure_in_turns(
                 worker.samples_ms += samples
             if lost >= MAX_LOST:
                 worker.dropped += 1
+            worker.stop()
+        after_round()

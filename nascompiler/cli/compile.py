@@ -36,8 +36,8 @@ def compile(
     )
     say(f"wrote {output} for {artifact.manifest.target}")
     if placement:
-        rows = artifact.placement
-        table(("node", "op", "unit", "kernel", "reason"), [(r.name, r.op, r.unit, r.kernel, r.reason) for r in rows])
+        columns = ("node", "op", "unit", "kernel", "reason")
+        table(columns, [tuple(row[column] for column in columns) for row in artifact.placement()])
     if verify:
         verification = api.verify(artifact)
         say(str(verification))

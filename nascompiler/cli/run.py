@@ -26,9 +26,9 @@ def run(
 ) -> None:
     """Run an artifact; arrays keep the names and layouts of the source model (ONNX: NCHW)."""
     from nascompiler import api
-    from nascompiler.backends.artifact import read_manifest
+    from nascompiler.backends.manifest import Manifest
 
-    manifest = read_manifest(folder)
+    manifest = Manifest.read(folder)
     input_files = _by_name("--input", inputs, [t.name for t in manifest.inputs])
     output_files = _by_name("--output", outputs, [t.name for t in manifest.outputs])
     arrays = {name: _read(path) for name, path in input_files.items()}
