@@ -307,7 +307,7 @@ def test_ten_thousand_nodes_take_linear_time():
     def network(blocks: int) -> Graph:
         builder = Builder()
         nn = builder.nn
-        x = builder.input("x", (1, 4, 4, 4))
+        x = nn.transpose(nn.relu(builder.input("x", (1, 4, 4, 4))), permutation=TO_NCHW)
         for _ in range(blocks):
             y = nn.transpose(nn.global_average_pool(nn.transpose(x, permutation=TO_NHWC)), permutation=TO_NCHW)
             x = nn.add(x, nn.mul(nn.relu(x), y))
