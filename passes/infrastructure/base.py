@@ -91,7 +91,8 @@ class Pass(ABC):
     """A transformation of graphs. Subclasses are frozen dataclasses; their fields are the options.
 
     `requires_level` lists the levels accepted (empty: any), `ensures_level` the level afterwards (None: unchanged),
-    `requires` and `ensures` name facts of `FACTS`, and `preserves` says how far the outputs stay what they were.
+    `requires` and `ensures` name facts of `FACTS`; those in `may_ensure` hold afterwards or not, depending on options
+    and graph. `preserves` says how far the outputs stay what they were.
     """
 
     name: ClassVar[str] = ""
@@ -99,6 +100,7 @@ class Pass(ABC):
     ensures_level: ClassVar[str | None] = None
     requires: ClassVar[frozenset[str]] = frozenset()
     ensures: ClassVar[frozenset[str]] = frozenset()
+    may_ensure: ClassVar[frozenset[str]] = frozenset()
     preserves: ClassVar[Preserves] = Exact()
 
     def __init_subclass__(cls, **options: Any) -> None:

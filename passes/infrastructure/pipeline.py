@@ -80,13 +80,15 @@ class Pipeline:
                 raise UsageError(_wrong_level(step, level))
             for fact in sorted(step.requires):
                 if facts.get(fact) is False:
-                    hint = _hint(name for name, cls in PASSES.items() if fact in cls.ensures)
+                    hint = _hint(name for name, cls in PASSES.items() if fact in cls.ensures | cls.may_ensure)
                     raise UsageError(f"{step.name} needs {fact}, which does not hold there{hint}")
                 facts[fact] = True
             if step.ensures_level is not None:
                 level = step.ensures_level
             elif level is None and len(step.requires_level) == 1:
                 level = step.requires_level[0]
+            for fact in step.may_ensure:
+                facts.pop(fact, None)
             facts.update(dict.fromkeys(step.ensures, True))
 
 
