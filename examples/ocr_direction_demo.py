@@ -1,8 +1,8 @@
 """The main job on a real trained network, end to end; `make demo` runs this.
 
 The text-direction classifier of the rapidocr-onnxruntime package (MobileNetV3-like, with squeeze-excite and hard-swish)
-is imported as it is, optimised, compiled for this CPU, verified against the reference evaluator and ONNX Runtime, judged
-on rendered lines of text, and timed side by side with ONNX Runtime.
+is imported as it is, optimised, compiled for this CPU, verified against the reference evaluator and ONNX Runtime,
+judged on rendered lines of text, and timed side by side with ONNX Runtime.
 """
 
 from __future__ import annotations

@@ -102,4 +102,6 @@ def _tools() -> Iterator[Finding]:
 def _processor() -> Finding:
     host = detect_host()
     present = [feature for feature in FEATURES if feature in host.features]
-    return Finding("processor", State.OK, f"{host.model}, {host.cores} cores: {', '.join(present)}", "kernels by feature")
+    return Finding(
+        "processor", State.OK, f"{host.model}, {host.cores} cores: {', '.join(present)}", "kernels by feature"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +18,7 @@ BUSY_LOAD = 0.5
 
 @dataclass(frozen=True)
 class Environment:
-    """What a latency was taken under. Frequencies in MHz; `governor` and frequencies None where the machine hides them."""
+    """What a latency was taken under; `governor` and frequency are None where the machine hides them."""
 
     cpu: str
     architecture: str
@@ -35,18 +35,18 @@ class Environment:
         return asdict(self)
 
 
-def environment(threads: int) -> Environment:
-    """The conditions right now, for a measurement with so many threads."""
+def environment(threads: int, cpus: Collection[int] = ()) -> Environment:
+    """The conditions right now, for a measurement with so many threads, pinned to `cpus` if any."""
     host = detect_host()
-    affinity = tuple(sorted(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else ()
+    affinity = tuple(sorted(cpus)) or tuple(sorted(os.sched_getaffinity(0)))
     governor = _read(Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))
     load = os.getloadavg()
     cores = os.cpu_count() or 1
     warnings = []
     if load[0] > BUSY_LOAD * cores:
         warnings.append(f"the machine is busy: load average {load[0]:.1f} on {cores} cores")
-    if threads > len(affinity or range(cores)):
-        warnings.append(f"{threads} threads on {len(affinity) or cores} cores that may be used")
+    if threads > len(affinity):
+        warnings.append(f"{threads} threads on {len(affinity)} cores that may be used")
     if governor not in (None, "performance"):
         warnings.append(f"the frequency governor is {governor}, not performance")
     return Environment(

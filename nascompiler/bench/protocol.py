@@ -2,7 +2,7 @@
 
     worker -> {"ready": true, "version": ..., "note": ..., "cold_ns": ..., "load_ns": ...}
     parent -> run W N        worker -> {"ms": [N latencies in ms]}     after W runs that do not count
-    parent -> profile N      worker -> {"layers": [[name, op, macs, bytes], ...], "runs_ns": [[ns of each layer], ... N times]}
+    parent -> profile N      worker -> {"layers": [[name, op, macs, bytes], ...], "runs_ns": [[ns by layer], ... N times]}
     parent -> quit
 
 A worker that cannot serve answers {"ready": false, "note": "why"}. `run` and `quit` are what other harnesses speak too;
@@ -17,7 +17,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TextIO
-
 
 Layer = tuple[str, str, int, int]
 """Name, op, multiply-adds, and bytes read and written."""
@@ -74,6 +73,7 @@ def serve(make: Callable[[], Runner], wire: TextIO, commands: TextIO | None = No
         if words[0] == "run":
             say({"ms": timed_runs(runner.step, int(words[1]), int(words[2]))})
         elif words[0] == "profile":
+            timed_runs(runner.step, 2, 0)
             layers, runs = runner.profile(int(words[1]))
             say({"layers": [list(layer) for layer in layers], "runs_ns": [list(r) for r in runs]})
         else:

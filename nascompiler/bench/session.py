@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -131,7 +132,8 @@ def _measure(
             for name in against
         ]
     failures: dict[str, str] = {}
-    conditions = environment(threads)
+    cpus = sorted(os.sched_getaffinity(0))[-threads:]
+    conditions = environment(threads, cpus)
     try:
         ready = []
         for worker in workers:
@@ -142,6 +144,7 @@ def _measure(
                     raise
                 failures[worker.name] = str(error)
                 continue
+            worker.pin(cpus)
             worker.stop()
             ready.append(worker)
         profile = _Profile(ready[0], -(-profile_runs // rounds))

@@ -11,7 +11,8 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -53,6 +54,12 @@ class Worker:
         self.hello = self._read("ready", LOAD_TIMEOUT_S)
         if not self.hello["ready"]:
             raise DeviceError(f"{self.name}: {self.hello.get('note')}")
+
+    def pin(self, cpus: Collection[int]) -> None:
+        """Keep every thread of the process on these CPUs."""
+        for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with suppress(ProcessLookupError):  # the thread has ended
+                os.sched_setaffinity(int(task.name), cpus)
 
     def ask(self, command: str, answer: str) -> Any:
         """Send a command while running, and return the value under the key `answer` of the reply."""

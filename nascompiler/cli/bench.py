@@ -71,7 +71,8 @@ def show(result: BenchResult, *, profile: bool = False) -> None:
             )
             for e in result.entries
         ],
-        title=f"{result.target}, {result.threads} thread(s), {result.ours.latency.kind.value} on {result.environment.cpu}",
+        title=f"{result.ours.latency.kind.value} for {result.target} with {result.threads} thread(s) on "
+        f"{result.environment.cpu}",
     )
     latency = result.ours.latency
     if profile and latency.layers:

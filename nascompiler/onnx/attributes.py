@@ -15,12 +15,11 @@ _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
 def find_schema(operator: str, opset: int) -> onnx.defs.OpSchema | None:
-    """The schema of an operator of the default domain; None when there is none or it is deprecated."""
+    """The schema of an operator of the default domain, None when there is none."""
     try:
-        schema = onnx.defs.get_schema(operator, opset, "")
+        return onnx.defs.get_schema(operator, opset, "")
     except onnx.defs.SchemaError:
         return None
-    return None if schema.deprecated else schema
 
 
 def decode_attributes(

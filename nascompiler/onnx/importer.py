@@ -158,6 +158,8 @@ class _Importer:
         outputs = {info.name: self.values[info.name] for info in proto.output}
         faults = []
         for info in proto.output:
+            if info.type.WhichOneof("value") is None:
+                continue
             try:
                 declared, actual = declared_type(info), outputs[info.name].type
             except OnnxError as error:

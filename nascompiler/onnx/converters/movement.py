@@ -48,8 +48,8 @@ def _split(c: Conversion, sizes: tuple[int, ...] | None) -> tuple[Value, ...]:
             raise Unknown("without sizes it needs the shape of its input: give the shapes of the graph's inputs")
         part = -(-length // count)
         sizes = tuple(max(min(part, length - i * part), 0) for i in range(count))
-        if c.opset < 18 and len(set(sizes)) > 1:
-            raise Refusal(f"dimension {axis} of size {length} cannot be split into {count} equal parts")
+        if (c.opset < 18 and len(set(sizes)) > 1) or (length and part * (count - 1) >= length):
+            raise Refusal(f"dimension {axis} of size {length} cannot be split into {count} parts of the same size")
     if len(sizes) < c.output_count or min(sizes) < 0:
         raise Refusal(f"sizes {list(sizes)} for {c.output_count} outputs")
     return c.results("split", x, axis=axis, sizes=sizes)
