@@ -5,6 +5,7 @@ Images are NHWC, convolution weights HWIO. Every primitive takes the `name` of i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,12 +27,15 @@ class Expansion:
     """What the expander of an arch op works with.
 
     `cells` are the cell definitions of the graph, `nn` the ops: `expansion.nn.add(a, b, name=expansion.named("add"))`.
+    `applied` counts how often each cell has been applied so far, `total_applications` all that there will be.
     """
 
     builder: Builder
     family: Family
     weights: Weights
     cells: Mapping[str, Graph] = field(default_factory=dict)
+    applied: Counter[str] = field(default_factory=Counter)
+    total_applications: int = 0
     _scope: str = ""
 
     @property

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nascompiler.ir import Value
-from nascompiler.passes.expansion import blocks, heads, layers
+from nascompiler.passes.expansion import blocks, cells, heads, layers
 
 Expander = Callable[..., Value | tuple[Value, ...]]
 """`expander(expansion, node, *operands) -> results`, as many as the node has; an absent optional operand is None."""
 
-EXPANDERS: dict[str, Expander] = {**layers.EXPANDERS, **blocks.EXPANDERS, **heads.EXPANDERS}
+EXPANDERS: dict[str, Expander] = {
+    **layers.EXPANDERS,
+    **blocks.EXPANDERS,
+    **cells.EXPANDERS,
+    **heads.EXPANDERS,
+}
