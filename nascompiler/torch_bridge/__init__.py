@@ -1,0 +1,18 @@
+"""torch both ways: a graph as a trainable module and back, and programs of torch.export as graphs.
+
+Only this package and training import torch.
+"""
+
+from nascompiler.torch_bridge.errors import TorchError, UnsupportedOp, UnsupportedOpsError
+from nascompiler.torch_bridge.module import GraphModule, from_module, to_module
+from nascompiler.torch_bridge.stateful import DropPath
+
+__all__ = [
+    "DropPath",
+    "GraphModule",
+    "TorchError",
+    "UnsupportedOp",
+    "UnsupportedOpsError",
+    "from_module",
+    "to_module",
+]
