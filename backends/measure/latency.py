@@ -8,6 +8,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 REST = "(rest)"
 """Name of the row that holds what the layers do not account for: calls, allocation, and noise between two runs."""
@@ -41,7 +42,7 @@ class Latency:
     """Latencies of single inferences (batch as compiled), in ns.
 
     `samples_ns` are warm runs; `cold_ns` the first run after loading; `layers` one row for each kernel call, by the
-    medians of separate profiled runs.
+    medians of separate profiled runs, from each of which `clock_ns` was taken off: what looking at the clock costs.
     """
 
     kind: Kind
@@ -49,6 +50,7 @@ class Latency:
     cold_ns: float | None = None
     load_ns: float | None = None
     layers: Sequence[LayerTime] = field(default_factory=tuple)
+    clock_ns: float = 0.0
 
     @property
     def median_ns(self) -> float:
@@ -74,7 +76,7 @@ class Latency:
 
     @property
     def rest_ns(self) -> float:
-        """End to end minus the layers; negative when profiling made the layers look slower than they run."""
+        """End to end minus the layers: calls, allocation, and what differs between runs with a clock and without."""
         return self.median_ns - self.layers_ns
 
     def rows(self) -> list[LayerTime]:
@@ -97,15 +99,36 @@ class Latency:
             "sustained_ns": self.sustained_ns,
             "layers_ns": self.layers_ns,
             "rest_ns": self.rest_ns if self.layers else None,
+            "clock_ns": self.clock_ns,
             "layers": [asdict(row) for row in self.rows()],
         }
 
 
 def median_layers(
-    layers: Sequence[tuple[str, str, int, int]], runs_ns: Sequence[Sequence[float]]
-) -> tuple[LayerTime, ...]:
-    """Layers from profiled runs: (name, op, macs, bytes) of each call in order, and its ns in each run."""
-    medians = np.median(np.asarray(runs_ns, dtype=float), axis=0) if len(runs_ns) else np.zeros(len(layers))
-    return tuple(
-        LayerTime(name, op, float(ns), macs, moved) for (name, op, macs, moved), ns in zip(layers, medians, strict=True)
-    )
+    layers: Sequence[tuple[str, str, int, int]], runs_ns: Sequence[Sequence[float]], end_to_end_ns: float
+) -> tuple[tuple[LayerTime, ...], float]:
+    """Layers from profiled runs, and what the clock adds to each call, in ns.
+
+    `layers` are the (name, op, macs, bytes) of each call in order, `runs_ns` the time of each in each run. A call under
+    the clock takes longer than it does by itself: where the medians add up to more than the run without a clock takes,
+    the surplus is taken off all calls alike, none going below zero.
+    """
+    if not len(runs_ns):
+        return (), 0.0
+    medians = np.median(np.asarray(runs_ns, dtype=float), axis=0)
+    clock = _equal_share(medians, float(medians.sum()) - end_to_end_ns)
+    times = np.maximum(medians - clock, 0)
+    rows = zip(layers, times, strict=True)
+    return tuple(LayerTime(name, op, float(ns), macs, moved) for (name, op, macs, moved), ns in rows), clock
+
+
+def _equal_share(times: NDArray[np.float64], surplus: float) -> float:
+    """What to take off each time, none going below zero, so that together they lose `surplus`."""
+    ordered = np.sort(times)
+    taken = 0.0
+    for index, time in enumerate(ordered):
+        share = (surplus - taken) / (len(ordered) - index)
+        if share <= time:
+            return max(share, 0.0)
+        taken += float(time)
+    return 0.0

@@ -2,7 +2,7 @@
 
     worker -> {"ready": true, "version": ..., "note": ..., "cold_ns": ..., "load_ns": ...}
     parent -> run W N        worker -> {"ms": [N latencies in ms]}     after W runs that do not count
-    parent -> profile N      worker -> {"layers": [[name, op, macs, bytes], ...], "runs_ns": [[ns by layer], ... N times]}
+    parent -> profile N      worker -> {"layers": [[name, op, macs, bytes], ...], "runs_ns": [[ns, ...], ... N times]}
     parent -> quit
 
 A worker that cannot serve answers {"ready": false, "note": "why"}. `run` and `quit` are what other harnesses speak too;

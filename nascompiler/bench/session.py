@@ -153,8 +153,11 @@ def _measure(
         for worker in workers:
             worker.end()
     ours = float(np.median(ready[0].samples_ms))
-    layers = median_layers(profile.layers, profile.runs_ns)
-    entries = tuple(_entry(w, layers if w is ready[0] else (), ours) for w in ready)
+    layers, clock_ns = median_layers(profile.layers, profile.runs_ns, ours * 1e6)
+    entries = (
+        _entry(ready[0], ours, layers, clock_ns),
+        *(_entry(worker, ours) for worker in ready[1:]),
+    )
     return BenchResult(manifest.target, threads, entries, failures, conditions)
 
 
@@ -176,9 +179,9 @@ class _Profile:
             self.runs_ns += reply["runs_ns"]
 
 
-def _entry(worker: Worker, layers: Sequence[LayerTime], ours_ms: float) -> Entry:
+def _entry(worker: Worker, ours_ms: float, layers: Sequence[LayerTime] = (), clock_ns: float = 0.0) -> Entry:
     samples = [ms * 1e6 for ms in worker.samples_ms]
     hello = worker.hello
-    latency = Latency(Kind.MEASURED, samples, hello["cold_ns"], hello["load_ns"], layers)
+    latency = Latency(Kind.MEASURED, samples, hello["cold_ns"], hello["load_ns"], layers, clock_ns)
     ratio = float(np.median(worker.samples_ms)) / ours_ms
     return Entry(worker.name, str(hello["version"]), str(hello["note"]), latency, ratio, worker.dropped)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import typer
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for name, command in {
+COMMANDS: dict[str, Callable[..., None]] = {
     "import": import_.import_,
     "export": export.export,
     "inspect": inspect.inspect,
@@ -44,7 +44,8 @@ for name, command in {
     "targets": targets.targets,
     "passes": passes.passes,
     "doctor": doctor.doctor,
-}.items():
+}
+for name, command in COMMANDS.items():
     app.command(name)(command)
 
 

@@ -13,34 +13,45 @@ def passes(load: LoadOption = None, json: JsonOption = False) -> None:
     """List the passes, those of plugins and scripts included."""
     for script in load or ():
         load_script(script)
-    rows = [_describe(name, cls) for name, cls in PASSES.items()]
+    rows = [Description.of(name, cls) for name, cls in PASSES.items()]
     if json:
-        print_json(rows)
+        print_json([dataclasses.asdict(row) for row in rows])
         return
     table(
         ("pass", "options", "needs", "preserves", "what"),
         [
             (
-                row["name"],
-                ", ".join(f"{o}={d}" for o, d in row["options"].items()),
-                ", ".join(row["requires"]),
-                row["preserves"],
-                row["summary"],
+                row.name,
+                ", ".join(f"{option}={default}" for option, default in row.options.items()),
+                ", ".join(row.requires),
+                row.preserves,
+                row.summary,
             )
             for row in rows
         ],
     )
 
 
-def _describe(name: str, cls: type[Pass]) -> dict[str, dict[str, str] | list[str] | str]:
-    options = {}
-    for field in dataclasses.fields(cls):
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        options[field.name.replace("_", "-")] = "(required)" if required else str(field.default)
-    return {
-        "name": name,
-        "summary": (inspect.getdoc(cls) or "").partition("\n")[0],
-        "options": options,
-        "requires": [*cls.requires_level, *sorted(cls.requires)],
-        "preserves": str(cls.preserves),
-    }
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What the table says of a pass."""
+
+    name: str
+    summary: str
+    options: dict[str, str]
+    requires: list[str]
+    preserves: str
+
+    @classmethod
+    def of(cls, name: str, described: type[Pass]) -> Description:
+        options = {}
+        for field in dataclasses.fields(described):
+            required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+            options[field.name.replace("_", "-")] = "(required)" if required else str(field.default)
+        return cls(
+            name=name,
+            summary=(inspect.getdoc(described) or "").partition("\n")[0],
+            options=options,
+            requires=[*described.requires_level, *sorted(described.requires)],
+            preserves=str(described.preserves),
+        )
