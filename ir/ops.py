@@ -75,6 +75,8 @@ class OpDef:
     """Of a DYNAMIC op: the static op, and which operand (by name) becomes which attribute once it is constant."""
     to_static: Callable[..., Mapping[str, Any] | None] | None = None
     """Where renaming does not give the static attributes: `to_static(x: TensorType, *constants, *, ...)` does."""
+    channels: Callable[..., None] | None = None
+    """How channels flow through the op: a rule for `ir.channels`. None: the built-in rule, else opaque."""
     _by_name: dict[str, AttributeDef] = field(init=False, repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -1,0 +1,52 @@
+"""Channel groups in words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nascompiler.ir.channels.structure import ChannelStructure, ConstantAxis
+from nascompiler.ir.graph import Node
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """A channel group as `inspect --channel-groups` shows it.
+
+    `frozen` are the reasons why its channels stay; nodes are named by result and op, constants with the axis that the
+    channels index and what the node does with them (in, out, each).
+    """
+
+    group: int
+    channels: int
+    frozen: tuple[str, ...]
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    constants: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def describe(structure: ChannelStructure) -> list[GroupRow]:
+    """One row for each group, in their order."""
+    numbers = {node: number for number, node in enumerate(structure.graph.nodes)}
+
+    def name(node: Node) -> str:
+        return f"{node.results[0].name or numbers[node]} ({node.op.name})"
+
+    def constant(use: ConstantAxis) -> str:
+        own = f"@{use.value.name} " if use.value.name else ""
+        return f"{own}{use.operand}[{use.axis}] of {name(use.node)} {use.role.value}"
+
+    return [
+        GroupRow(
+            group=group.index,
+            channels=group.length,
+            frozen=group.frozen,
+            producers=tuple(map(name, group.producers)),
+            consumers=tuple(map(name, group.consumers)),
+            constants=tuple(map(constant, group.constants)),
+        )
+        for group in structure.groups
+    ]
