@@ -100,7 +100,7 @@ def close(graph: Graph, decisions: Decisions, *, named: Mapping[str, str] | None
     settled: dict[str, Attribute] = {}
     remaining: dict[str, Choice] = {}
     dropped: set[str] = set()
-    for name in _conditions_first(graph.choices):
+    for name in conditions_first(graph.choices):
         choice = graph.choices[name]
         held = _condition_holds(choice, settled, dropped)
         if held is False:
@@ -124,7 +124,7 @@ def close(graph: Graph, decisions: Decisions, *, named: Mapping[str, str] | None
         infer_all(body)
 
 
-def _conditions_first(choices: Mapping[str, Choice]) -> list[str]:
+def conditions_first(choices: Mapping[str, Choice]) -> list[str]:
     """The choices so that each follows the one that it depends on."""
     ordered: dict[str, None] = {}
     for name in choices:
