@@ -100,18 +100,26 @@ class Panel:
 
 @dataclass(frozen=True)
 class Columns:
-    """`repeats` adjacent tiles of a row from column `start` on.
+    """`repeats` tiles of a row that run the same code.
 
-    `taps` has an entry for each column of a tile: the horizontal kernel positions that meet the image there.
+    Tile i starts at column `start` + i * width, but never behind `last`: the final tile of a row overlaps the one before
+    rather than being narrower, and computes some pixels again. `taps` has an entry for each column of a tile: the
+    horizontal kernel positions that meet the image there.
     """
 
     start: int
     repeats: int
     taps: tuple[tuple[int, ...], ...]
+    last: int
 
     @property
     def width(self) -> int:
         return len(self.taps)
+
+    @property
+    def overlaps(self) -> bool:
+        """Whether the last of these tiles is moved back."""
+        return self.start + (self.repeats - 1) * self.width > self.last
 
 
 def lane_pieces(count: int, lanes: int) -> tuple[int, ...]:
@@ -142,18 +150,17 @@ def columns(window: Window, width: int) -> list[Columns]:
         places = (left + k * window.dilation[1] for k in range(window.kernel[1]))
         return tuple(k for k, place in enumerate(places) if 0 <= place < window.size[1])
 
-    tiles = [
-        (start, tuple(taps(c) for c in range(start, min(start + width, window.output[1]))))
-        for start in range(0, window.output[1], width)
-    ]
+    last = window.output[1] - width
+    starts = [min(start, last) for start in range(0, window.output[1], width)]
+    tiles = [(start, tuple(taps(column) for column in range(start, start + width))) for start in starts]
     groups = (list(group) for _, group in groupby(tiles, key=lambda tile: tile[1]))
-    return [Columns(group[0][0], len(group), group[0][1]) for group in groups]
+    return [Columns(group[0][0], len(group), group[0][1], last) for group in groups]
 
 
 def choose_tile(window: Window, isa: Isa) -> Tile:
     """The register tile that a simple model of the processor finds fastest.
 
-    Two fused multiply-adds and two loads a cycle, a latency of four cycles; narrow tiles at the edges count in full.
+    Two fused multiply-adds and two loads a cycle, a latency of four cycles; what tiles compute twice counts twice.
     """
     pixels, features = window.output[1], window.features // window.groups
     best: tuple[float, Tile] | None = None
@@ -161,24 +168,17 @@ def choose_tile(window: Window, isa: Isa) -> Tile:
         if vectors > max(1, -(-features // isa.lanes)):
             break
         for width in range(1, min(MAX_COLUMNS, pixels, isa.accumulators // vectors) + 1):
-            cost = _cycles(pixels, width, [p for panel in panels(features, vectors, isa) for p in _counted(panel)])
+            cost = _cycles(pixels, width, panels(features, vectors, isa))
             if best is None or cost < best[0]:
                 best = (cost, Tile(width, vectors))
     assert best is not None
     return best[1]
 
 
-def _counted(panel: Panel) -> list[tuple[int, int]]:
-    return [(len(panel.lanes), panel.repeats)]
-
-
-def _cycles(pixels: int, width: int, cut: Sequence[tuple[int, int]]) -> float:
+def _cycles(pixels: int, width: int, cut: Sequence[Panel]) -> float:
     """Cycles for one input channel of a whole row."""
     total = 0.0
-    for columns_, count in ((width, pixels // width), (pixels % width, 1)):
-        for vectors, repeats in cut:
-            if columns_:
-                multiply_adds = columns_ * vectors / 2
-                loads = (columns_ + vectors) / 2
-                total += count * repeats * (max(multiply_adds, loads, 4.0) + 0.5)
-    return total
+    for panel in cut:
+        multiply_adds, loads = width * len(panel.lanes) / 2, (width + len(panel.lanes)) / 2
+        total += panel.repeats * (max(multiply_adds, loads, 4.0) + 0.5)
+    return total * -(-pixels // width)

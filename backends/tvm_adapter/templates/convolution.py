@@ -98,7 +98,7 @@ class _Emitter:
         inputs, outputs = self.cut.per_group
         offsets = [sum(panel.lanes[:i]) for i in range(len(panel.lanes))]
         channel = group * outputs + panel.start + block * panel.width
-        column = part.start + tile * part.width
+        column = emit.tile_start(part, tile)
         image, line = (0, row) if window.batch == 1 else (row // window.output[0], row % window.output[0])
 
         accumulators = [

@@ -61,7 +61,7 @@ class _Emitter:
             emit.serial(part.repeats, self._tile_body(row, channel, lanes, part))
 
     def _tile_body(self, row: Expr, channel: Expr, lanes: int, part: Columns) -> Callable[[Expr], None]:
-        return lambda tile: self._tile(row, channel, lanes, part, part.start + tile * part.width)
+        return lambda tile: self._tile(row, channel, lanes, part, emit.tile_start(part, tile))
 
     def _tile(self, row: Expr, channel: Expr, lanes: int, part: Columns, column: Expr) -> None:
         window = self.cut.window

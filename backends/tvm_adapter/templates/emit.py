@@ -10,7 +10,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
-from nascompiler.backends.cpu.tiling import lane_pieces
+from nascompiler.backends.cpu.tiling import Columns, lane_pieces
 from nascompiler.ir.types import TensorType
 
 Expr = Any
@@ -50,7 +50,7 @@ def splat(value: Expr, lanes: int) -> Expr:
 
 def bind(value: Expr) -> Expr:
     """A name for a value that is used more than once."""
-    return T.Bind(value)
+    return value if isinstance(value, int) else T.Bind(value)
 
 
 class Accumulator:
@@ -140,20 +140,39 @@ def serial(extent: int, body: Callable[[Expr], None]) -> None:
             body(index)
 
 
-def over_channels(
-    channels: int, lanes: int, body: Callable[[Expr, int], None], *, parallel: bool = False
-) -> None:
-    """`body(first channel, lanes)` for every full vector of channels, then for ever shorter ones."""
-    full = channels // lanes
-    if full and parallel:
-        with T.parallel(0, full) as index:
-            body(index * lanes, lanes)
-    elif full:
-        serial(full, lambda index: body(index * lanes, lanes))
-    channel = full * lanes
-    for piece in lane_pieces(channels - channel, lanes):
+def over_blocks(size: int, width: int, body: Callable[[Expr], None], *, parallel: bool = False) -> None:
+    """`body(start)` for blocks of `width` that cover `size` elements; the last block overlaps the one before.
+
+    Needs size >= width. What overlaps is computed twice, to the same values.
+    """
+    count = -(-size // width)
+
+    def block(index: Expr) -> None:
+        start = index * width
+        body(start if size % width == 0 else bind(tirx.min(start, size - width)))
+
+    if parallel and count > 1:
+        with T.parallel(0, count) as index:
+            block(index)
+    else:
+        serial(count, block)
+
+
+def over_channels(channels: int, lanes: int, body: Callable[[Expr, int], None], *, parallel: bool = False) -> None:
+    """`body(first channel, lanes)` for vectors that cover all channels: full ones where there are enough channels."""
+    if channels >= lanes:
+        over_blocks(channels, lanes, lambda channel: body(channel, lanes), parallel=parallel)
+        return
+    channel = 0
+    for piece in lane_pieces(channels, lanes):
         body(channel, piece)
         channel += piece
+
+
+def tile_start(part: Columns, tile: Expr) -> Expr:
+    """The first column of a tile."""
+    start = part.start + tile * part.width
+    return bind(tirx.min(start, part.last)) if part.overlaps else start
 
 
 def compile_prim_func(function: Any, symbol: str, target: Any) -> Any:

@@ -85,10 +85,8 @@ def mean(x: Buffer, result: Buffer, shape: tuple[int, ...], image: Expr, lanes: 
             value = total.value * emit.splat(1.0 / pixels, total.lanes)
             emit.store(result, value, row * channels + channel + offset, total.lanes)
 
-    full = channels // (GROUP * lanes)
-    if full:
-        with T.parallel(0, full) as index:
-            block(index * GROUP * lanes, (lanes,) * GROUP)
-    rest = lane_pieces(channels - full * GROUP * lanes, lanes)
-    if rest:
-        block(full * GROUP * lanes, rest)
+    width = GROUP * lanes
+    if channels >= width:
+        emit.over_blocks(channels, width, lambda channel: block(channel, (lanes,) * GROUP), parallel=True)
+    else:
+        block(0, lane_pieces(channels, lanes))

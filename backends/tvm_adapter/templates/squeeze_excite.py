@@ -75,7 +75,7 @@ def _vector_matrix(
             emit.store(result, emit.activate(emit.bind(total.value), total.lanes, *activation), offset, total.lanes)
 
     width = GROUP * lanes
-    emit.serial(outputs // width, lambda index: block(index * width, (lanes,) * GROUP))
-    rest = lane_pieces(outputs % width, lanes)
-    if rest:
-        block(outputs - outputs % width, rest)
+    if outputs >= width:
+        emit.over_blocks(outputs, width, lambda start: block(start, (lanes,) * GROUP))
+    else:
+        block(0, lane_pieces(outputs, lanes))
