@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from nascompiler.ir.errors import choices_text
@@ -122,10 +123,9 @@ def normalize(value: Any) -> Attribute:
     )
 
 
-def symbols_in(value: Attribute) -> Iterable[SymbolRef]:
+@lru_cache(4096)
+def symbols_in(value: Attribute) -> tuple[SymbolRef, ...]:
     """Every symbol reference inside an attribute value."""
-    if isinstance(value, SymbolRef):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from symbols_in(item)
+    if isinstance(value, tuple):
+        return tuple(symbol for item in value for symbol in symbols_in(item))
+    return (value,) if isinstance(value, SymbolRef) else ()

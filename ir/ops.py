@@ -129,7 +129,7 @@ class OpDef:
                 continue
             if declared.kind.description == "a number" and type(value) is int:
                 value = float(value)
-            is_open = any(True for _ in symbols_in(value))
+            is_open = bool(symbols_in(value))
             if not is_open and not declared.kind.accepts(value):
                 wrong.append(f"attribute {declared.name!r} is {value!r}; accepted: {declared.kind.description}")
             complete[declared.name] = value
@@ -140,10 +140,8 @@ class OpDef:
     def is_open(self, attributes: Mapping[str, Attribute]) -> bool:
         """Whether an attribute that is no cell reference still waits for a choice."""
         return any(
-            True
+            symbols_in(value) and not (isinstance(value, SymbolRef) and self._by_name[name].kind.accepts(value))
             for name, value in attributes.items()
-            if not (isinstance(value, SymbolRef) and self._by_name[name].kind.accepts(value))
-            for _ in symbols_in(value)
         )
 
     def static_attributes(

@@ -101,17 +101,8 @@ def _body(graph: Graph, legality: Legality | None, root: Graph) -> Iterator[Faul
             if count > 1:
                 yield Fault(what, f"{count} are named {name!r}")
     for node in graph.nodes:
-        where = repr(node)
-        for value in node.operands:
-            if not value.is_constant and value not in defined:
-                yield Fault(where, f"{value!r} is used before it is defined, or belongs to another graph", node.origin)
-            if value.is_constant and value.constant is not None and value.type != value.constant.type:
-                yield Fault(where, f"{value!r} is a constant of type {value.constant.type}", node.origin)
-        if legality is not None and (message := legality.fault(node)):
-            yield Fault(where, message, node.origin)
-        for message in _attribute_faults(node, root):
-            yield Fault(where, message, node.origin)
-        yield from _inference_faults(node, where)
+        for message in _node_faults(node, defined, legality, root):
+            yield Fault(repr(node), message, node.origin)
         for value in node.results:
             yield from _type_faults(value, static)
         defined.update(node.results)
@@ -120,6 +111,18 @@ def _body(graph: Graph, legality: Legality | None, root: Graph) -> Iterator[Faul
             yield Fault(f"output {name!r}", f"{value!r} belongs to another graph")
     if not graph.outputs:
         yield Fault("return", "the graph has no output")
+
+
+def _node_faults(node: Node, defined: set[Value], legality: Legality | None, root: Graph) -> Iterator[str]:
+    for value in node.operands:
+        if not value.is_constant and value not in defined:
+            yield f"{value!r} is used before it is defined, or belongs to another graph"
+        if value.is_constant and value.constant is not None and value.type != value.constant.type:
+            yield f"{value!r} is a constant of type {value.constant.type}"
+    if legality is not None and (message := legality.fault(node)):
+        yield message
+    yield from _attribute_faults(node, root)
+    yield from _inference_faults(node)
 
 
 def _attribute_faults(node: Node, root: Graph) -> Iterable[str]:
@@ -144,20 +147,18 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"@{name}" for name in list(names)[:10]) or "none"
 
 
-def _inference_faults(node: Node, where: str) -> Iterator[Fault]:
+def _inference_faults(node: Node) -> Iterator[str]:
     try:
         inferred = infer_types(node)
     except Error as error:
-        yield Fault(where, str(error), node.origin)
+        yield str(error)
         return
     if len(inferred) != len(node.results):
-        yield Fault(where, f"has {len(node.results)} results; {node.op.name} makes {len(inferred)}", node.origin)
+        yield f"has {len(node.results)} results; {node.op.name} makes {len(inferred)}"
         return
     for value, type in zip(node.results, inferred, strict=True):
         if not _same(value.type, type):
-            yield Fault(
-                where, f"%{value.name or value.index} is declared {value.type}, but inferred {type}", node.origin
-            )
+            yield f"%{value.name or value.index} is declared {value.type}, but inferred {type}"
 
 
 def _same(declared: TensorType, inferred: TensorType) -> bool:
