@@ -5,12 +5,13 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nascompiler.ir import Graph, ModelError
 from nascompiler.ir import files as graph_files
-from nascompiler.ir.errors import UsageError
+from nascompiler.ir.errors import UsageError, choices_text
 from nascompiler.passes import run_pipeline
 from nascompiler.passes.infrastructure.instruments import Instrument
 from nascompiler.source import remember_source
@@ -26,7 +27,7 @@ Shapes = Mapping[str, Sequence[int]]
 
 
 def load(model: str | Path, *, shapes: Shapes | None = None) -> Graph:
-    """A graph from an .onnx file or a graph file of ours (.nir).
+    """A graph from an .onnx file, a graph file of ours (.nir), or the name of an architecture or search space.
 
     Raises ModelError when the file cannot be read or the model is not supported, listing every reason; UsageError for
     shapes that do not fit.
@@ -41,7 +42,24 @@ def load(model: str | Path, *, shapes: Shapes | None = None) -> Graph:
         graph = import_onnx(path, shapes=shapes)
         remember_source(graph, path)
         return graph
-    raise ModelError(f"no such model: {model} is neither an .onnx file nor a graph file ({graph_files.SUFFIX})")
+    graph = _named(str(model))
+    return optimize(graph, fix_shapes_text(shapes)) if shapes else graph
+
+
+def _named(name: str) -> Graph:
+    """An architecture of the zoo or a search space, both at the arch level."""
+    from nascompiler import spaces, zoo
+
+    if name in zoo.names():
+        return zoo.load(name)
+    if name in spaces.names():
+        return spaces.load_graph(name)
+    known = get_close_matches(name, [*zoo.names(), *spaces.names()], n=3)
+    hint = f" (did you mean {choices_text(known)}?)" if known else " (see `nascompiler zoo`, `nascompiler spaces`)"
+    raise ModelError(
+        f"no such model: {name} is neither an .onnx file nor a graph file ({graph_files.SUFFIX}), nor the name of an "
+        f"architecture or search space{hint}"
+    )
 
 
 def fix_shapes_text(shapes: Shapes) -> str:

@@ -19,6 +19,7 @@ from nascompiler.cli import (
     opt,
     passes,
     run,
+    spaces,
     targets,
 )
 from nascompiler.ir import Error
@@ -42,6 +43,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "run": run.run,
     "bench": bench.bench,
     "targets": targets.targets,
+    "spaces": spaces.spaces,
     "passes": passes.passes,
     "doctor": doctor.doctor,
 }
