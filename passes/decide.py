@@ -128,12 +128,12 @@ def conditions_first(choices: Mapping[str, Choice]) -> list[str]:
     """The choices so that each follows the one that it depends on."""
     ordered: dict[str, None] = {}
     for name in choices:
-        chain: list[str] = []
-        at: str | None = name
-        while at in choices and at not in ordered and at not in chain:
-            chain.append(at)
-            condition = choices[at].condition
-            at = condition[0] if condition else None
+        chain: dict[str, None] = {}
+        while name in choices and name not in ordered and name not in chain:
+            chain[name] = None
+            condition = choices[name].condition
+            if condition is not None:
+                name = condition[0]
         ordered.update(dict.fromkeys(reversed(chain)))
     return list(ordered)
 

@@ -150,12 +150,14 @@ class Expansion:
         y = self.depthwise(x, kernel=kernel, stride=stride, dilation=dilation)
         return self.activation(self.batch_norm(y, "depthwise.batch_norm"), activation, f"depthwise.{activation}")
 
-    def linear(self, x: Value, units: int, activation: str = "none", *, name: str = "linear") -> Value:
-        """x [..., K] -> [..., units], with bias."""
+    def linear(
+        self, x: Value, units: int, activation: str = "none", *, centred: bool = False, name: str = "linear"
+    ) -> Value:
+        """x [..., K] -> [..., units], with bias; `centred` results are 0 on average."""
         full, inputs = self.named(name), channels_of(x)
         gain = 1.0 if activation in ("none", "sigmoid", "tanh") else 2.0
         weight = self.weights.kernel(f"{full}.weight", (inputs, units), inputs, gain=gain)
-        bias = self.weights.bias(f"{full}.bias", units)
+        bias = self.weights.centring_bias(full, units) if centred else self.weights.bias(f"{full}.bias", units)
         y: Value = self.nn.linear(
             x, self.constant(weight, f"{full}.weight"), self.constant(bias, f"{full}.bias"), name=full
         )

@@ -15,7 +15,7 @@ def expand_classifier(expansion: Expansion, node: Node, x: Value) -> Value:
         x = expansion.linear(x, node["hidden"], node["activation"], name="hidden")
     if node["dropout"] > 0:
         x = nn.dropout(x, rate=node["dropout"], name=expansion.named("dropout"))
-    return expansion.linear(x, node["classes"], name="linear")
+    return expansion.linear(x, node["classes"], centred=True, name="linear")
 
 
 EXPANDERS = {"arch.classifier": expand_classifier}

@@ -60,13 +60,19 @@ class Weights:
     def bias(self, name: str, size: int) -> Constant:
         return self.normal(name, (size,), 0.1)
 
+    def centring_bias(self, name: str, size: int) -> Constant:
+        """The bias by which the linear layer `name` gives 0 on average, as the last one does for equal classes."""
+        bias = self.lazy((size,), lambda: -self.statistics.of(name)[0])
+        self.statistics.register(name, bias)
+        return bias
+
     def batch_norm(self, name: str, size: int) -> tuple[Constant, Constant, Constant, Constant]:
         """Scale, shift, mean and variance of the batch norm `name`."""
         scale = self.uniform(f"{name}.scale", (size,), 0.5, 1.5)
         shift = self.normal(f"{name}.bias", (size,), 0.3)
         mean = self.lazy((size,), lambda: self.statistics.of(name)[0])
         variance = self.lazy((size,), lambda: self.statistics.of(name)[1])
-        self.statistics.register(name, mean, variance)
+        self.statistics.register(name, mean)
         return scale, shift, mean, variance
 
     def settle(self, graph: Graph) -> None:

@@ -14,16 +14,23 @@ from numpy.typing import NDArray
 from nascompiler.ir import Array, Constant, Graph, ModelError, Node, TensorType, Value
 from nascompiler.ir.evaluate import evaluate_op
 
-IMAGES = 8
+IMAGES = 4
 """How many synthetic images are measured."""
 
-SIDE = 64
-"""Images are measured at between this and twice this many pixels a side, where the network bears it."""
+LARGEST_SIDE = 176
+"""Larger images are measured at up to this many pixels a side, where the network bears it."""
+
+STEP = 32
+"""What sides are reduced by is a multiple of this: sizes stay even or odd through five halvings."""
 
 SIGNIFICANT_BITS = 12
 """Statistics are rounded to so many bits: the last ones differ from machine to machine, these do not."""
 
+MEASURED = {"nn.batch_norm": 3, "nn.linear": 2}
+"""The ops that are settled, and the first operand that comes from data: the mean, the bias."""
+
 Floats = NDArray[np.float64]
+Settled = NDArray[np.float32]
 
 
 @dataclass
@@ -32,15 +39,15 @@ class MovingStatistics:
 
     seed: int
     source: Graph | None = None
-    _names: dict[int, str] = field(default_factory=dict)
-    _known: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    _names: dict[int, tuple[str, Constant]] = field(default_factory=dict)
+    _known: dict[str, tuple[Settled, Settled]] = field(default_factory=dict)
 
-    def register(self, name: str, mean: Constant, variance: Constant) -> None:
-        """Announce the two constants of the batch norm `name`."""
-        self._names[id(mean)] = name
+    def register(self, name: str, constant: Constant) -> None:
+        """Announce the constant by which the node `name` is found: a batch norm's mean, a linear layer's bias."""
+        self._names[id(constant)] = name, constant
 
-    def of(self, name: str) -> tuple[Array, Array]:
-        """Mean and variance, [C] each, of the batch norm `name`."""
+    def of(self, name: str) -> tuple[Settled, Settled]:
+        """Mean and variance, [C] each, of what the batch norm `name` takes or the linear layer `name` gives."""
         if name not in self._known:
             if self.source is None:
                 raise ModelError(f"the statistics of {name} are not known before the whole graph is expanded")
@@ -65,7 +72,7 @@ class MovingStatistics:
         for node in nodes:
             operands = [_wide(v.constant.array) if v.constant else values[v] for v in self._data(node)]
             if (name := self._name(node)) is not None:
-                operands += map(_wide, self._settled(name, operands[0]))
+                operands += self._settled(name, node, operands)
             try:
                 with np.errstate(all="ignore"):
                     results = evaluate_op(node.op, operands, node.attributes)
@@ -78,19 +85,25 @@ class MovingStatistics:
                     values.pop(value, None)
 
     def _name(self, node: Node) -> str | None:
-        """The name of a batch norm of ours."""
-        return self._names.get(id(node.operands[3].constant)) if node.op.name == "nn.batch_norm" else None
+        """The name of a batch norm or linear layer of ours."""
+        first = MEASURED.get(node.op.name)
+        if first is None or first >= len(node.operands):
+            return None
+        return self._names.get(id(node.operands[first].constant), (None,))[0]
 
     def _data(self, node: Node) -> tuple[Value, ...]:
         """The operands whose values are known before the sweep reaches the node."""
-        return node.operands if self._name(node) is None else node.operands[:3]
+        return node.operands if self._name(node) is None else node.operands[: MEASURED[node.op.name]]
 
-    def _settled(self, name: str, x: Array) -> tuple[Array, Array]:
+    def _settled(self, name: str, node: Node, operands: list[Array]) -> list[Array]:
+        """The operands that were missing."""
+        x = operands[0] if node.op.name == "nn.batch_norm" else np.matmul(operands[0], operands[1])
         axes = tuple(range(x.ndim - 1))
         mean, variance = x.mean(axis=axes), x.var(axis=axes)
         variance = np.maximum(variance, 1e-2 * variance.mean() + 1e-6)  # a channel that hardly moves is not blown up
-        self._known[name] = _rounded(mean, np.sqrt(variance)), _rounded(variance, variance)
-        return self._known[name]
+        known = _rounded(mean, np.sqrt(variance)), _rounded(variance, variance)
+        self._known[name] = known
+        return [_wide(a) for a in known] if node.op.name == "nn.batch_norm" else [_wide(-known[0])]
 
     def _needed(self, graph: Graph) -> list[Node]:
         """The nodes that a batch norm of ours depends on, in order."""
@@ -105,13 +118,17 @@ class MovingStatistics:
 def synthetic_input(type: TensorType, generator: np.random.Generator, *, reduced: bool = False) -> Array:
     """Values for an input: images [N, H, W, C] with the 1/f spectrum of natural ones, else normal numbers.
 
-    `reduced` images are smaller by a multiple of 64 pixels, which keeps sizes even or odd where they were.
+    `reduced` images are at most LARGEST_SIDE pixels high and wide.
     """
     shape = tuple(d if isinstance(d, int) else 1 for d in type.shape or ())
     if len(shape) != 4:
         return generator.standard_normal(shape)
-    height, width = (d % SIDE + SIDE if reduced and d >= SIDE else d for d in shape[1:3])
+    height, width = (_reduced(d) if reduced else d for d in shape[1:3])
     return natural_images((IMAGES if reduced else 1, height, width, shape[3]), generator)
+
+
+def _reduced(side: int) -> int:
+    return side - max(0, -(-(side - LARGEST_SIDE) // STEP)) * STEP
 
 
 def natural_images(shape: tuple[int, int, int, int], generator: np.random.Generator) -> Floats:
@@ -124,7 +141,8 @@ def natural_images(shape: tuple[int, int, int, int], generator: np.random.Genera
     spectrum = np.fft.rfft2(noise, axes=(1, 2)) * falling[None, :, :, None]
     images = np.fft.irfft2(spectrum, s=(height, width), axes=(1, 2))
     contrast = generator.uniform(0.6, 1.4, (count, 1, 1, 1))
-    return np.asarray(images / images.std() * contrast, np.float64)
+    scaled: Floats = images / images.std() * contrast
+    return scaled
 
 
 def _wide(array: Array) -> Array:
@@ -132,7 +150,8 @@ def _wide(array: Array) -> Array:
     return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
-def _rounded(values: Array, scale: Array) -> Array:
+def _rounded(values: Floats, scale: Floats) -> Settled:
     """`values` as float32, rounded to SIGNIFICANT_BITS of `scale`."""
     step = np.exp2(np.floor(np.log2(scale)) - SIGNIFICANT_BITS)
-    return (np.round(values / step) * step).astype(np.float32)
+    rounded: Settled = (np.round(values / step) * step).astype(np.float32)
+    return rounded
