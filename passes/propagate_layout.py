@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -243,7 +244,7 @@ def _is_linear(node: Node) -> bool:
 
 def _elements(value: Value) -> int:
     sizes: Iterable[Dim] = value.type.shape or ()
-    return int(np.prod([d if isinstance(d, int) else _OPEN_SIZE if i else 1 for i, d in enumerate(sizes)]))
+    return prod(d if isinstance(d, int) else _OPEN_SIZE if i else 1 for i, d in enumerate(sizes))
 
 
 def _wanted_permutations(graph: Graph) -> dict[Value, Permutation]:

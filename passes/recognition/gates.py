@@ -143,20 +143,21 @@ def find_gate(value: Value, *, through_shared: bool = False, is_root: bool = Fal
     is_root = is_root and outer.x is value
     node = outer.x.producer
     if node is not None and node.op.name in ("nn.sigmoid", "nn.hard_sigmoid"):
-        if not close(outer.offset, 0) or not (is_root or through_shared or outer.x.use_count == 1):
+        if not (is_root or through_shared or outer.x.use_count == 1):
             return None
         if node.op.name == "nn.sigmoid":
-            return Gate("nn.sigmoid", _without_neutral(node.operands[0]), outer.factor)
-        alpha, beta = _rounded(node["alpha"], 1 / 6), _rounded(node["beta"], 0.5)
-        return Gate("nn.hard_sigmoid", node.operands[0], outer.factor, alpha, beta)
-    inner = limited(outer.x, through_shared=through_shared, is_root=is_root)
+            plain = outer.factor > 0 and close(outer.offset, 0)
+            return Gate("nn.sigmoid", _without_neutral(node.operands[0]), outer.factor) if plain else None
+        inner, inside = Limited(outer.x, 0.0, 1.0), Affine(node.operands[0], node["alpha"], node["beta"])
+    else:
+        inner = limited(outer.x, through_shared=through_shared, is_root=is_root)
+        inside = affine(inner.x, through_shared=through_shared)
     if not (math.isfinite(inner.low) and math.isfinite(inner.high)) or inner.low >= inner.high:
         return None
     limits = [outer.factor * bound + outer.offset for bound in (inner.low, inner.high)]
     if min(limits) > _CLOSE * max(limits) or min(limits) < -_CLOSE * max(limits) or max(limits) <= 0:
         return None
     scale = max(limits)
-    inside = affine(inner.x, through_shared=through_shared)
     alpha = outer.factor * inside.factor / scale
     beta = (outer.factor * inside.offset + outer.offset) / scale
     return Gate("nn.hard_sigmoid", inside.x, scale, _rounded(alpha, 1 / 6), _rounded(beta, 0.5))

@@ -148,9 +148,8 @@ class Writer:
     def squeeze_excite(self, x: Value, *, form: str = "conv", gate: str = "hard_sigmoid", squeezed: int = 4) -> Value:
         """In the forms of exporters: 1x1 convolutions, or linear layers between reshapes."""
         nn, channels = self.builder.nn, self.channels(x)
-        pooled = self.image_op("nn.global_average_pool", x)
-        if self.choose(True, False):
-            pooled = nn.reduce_mean(x, axes=self.image_axes)
+        mean = self.choose(True, False)
+        pooled = nn.reduce_mean(x, axes=self.image_axes) if mean else self.image_op("nn.global_average_pool", x)
         if form == "conv":
             squeeze = self.conv(pooled, squeezed)
             excite = self.conv(nn.relu(squeeze), channels)
