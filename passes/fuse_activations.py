@@ -44,7 +44,7 @@ def _fuse(match: Match, builder: Builder) -> Value:
 def detach_activations(graph: Graph) -> None:
     """The inverse: fused activations as ops of their own, for backends that fuse in their own way."""
     for node in list(graph.nodes):
-        if not has_fused_activation(node):
+        if node.op.dialect != "nn" or not has_fused_activation(node):
             continue
         result, uses = node.result, node.result.uses
         attributes: dict[str, Any] = {**node.attributes, "activation": "none"}

@@ -84,7 +84,7 @@ class _Recording(Builder):
         super().__init__(rewriter.graph, before=before, origin=before.origin)
         self._rewriter = rewriter
 
-    def op(self, op: str, *operands: Value | None, **options: Any) -> Any:
+    def op(self, op: str, /, *operands: Value | None, **options: Any) -> Any:
         made = super().op(op, *operands, **options)
         first = made[0] if isinstance(made, tuple) else made
         self._rewriter.touched.append(first.producer)
