@@ -1,11 +1,11 @@
 """An artifact: a folder with everything to run a compiled network, and to tell how it was made.
 
-    manifest.json      names, shapes, hashes, versions, target, pipeline
-    model.so           the code
-    weights.bin        packed weights, each at a multiple of 64 bytes, mapped into memory when loaded
-    before.nir         the graph as it was given, with its constants in before.safetensors
-    after.nir          the graph that was lowered, constants by hash
-    placement.json     which node runs where, by which kernel, and why
+manifest.json      names, shapes, hashes, versions, target, pipeline
+model.so           the code
+weights.bin        packed weights, each at a multiple of 64 bytes, mapped into memory when loaded
+before.nir         the graph as it was given, with its constants in before.safetensors
+after.nir          the graph that was lowered, constants by hash
+placement.json     which node runs where, by which kernel, and why
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ def _check_machine(manifest: Manifest) -> None:
     missing = sorted(set(manifest.features) - host.features)
     if missing:
         raise DeviceError(
-            f"compiled for a processor with {', '.join(missing)}, which this one ({host.model}) lacks: compile it again "
-            "here, or for an instruction set both have, such as cpu{isa=avx2}"
+            f"compiled for a processor with {', '.join(missing)}, which this one ({host.model}) lacks: compile it "
+            "again here, or for an instruction set both have, such as cpu{isa=avx2}"
         )
 
 
@@ -180,7 +180,7 @@ def _check_hash(path: Path, content: bytes | memoryview, manifest: Manifest) -> 
     if path.name not in manifest.files:
         raise ModelError(f"{path} is not in the manifest")
     if file_hash(content) != manifest.files[path.name]:
-        raise ModelError(f"{path} is not what was compiled: its hash differs from the manifest's; compile the model again")
+        raise ModelError(f"{path} is not what was compiled: its hash is not the manifest's; compile the model again")
 
 
 def _map_weights(folder: Path, manifest: Manifest) -> list[Array]:
@@ -246,5 +246,3 @@ def write_weights(arrays: list[Array], path: Path) -> list[int]:
             offsets.append(file.tell())
             file.write(np.ascontiguousarray(array).data)
     return offsets
-
-

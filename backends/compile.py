@@ -21,17 +21,20 @@ from nascompiler.ir.graph import Graph
 from nascompiler.ir.text import print_graph
 from nascompiler.passes.infrastructure.instruments import Instrument
 from nascompiler.passes.infrastructure.manager import run_pipeline
+from nascompiler.passes.infrastructure.pipeline import Pipeline, Step
 
 GRAPH_PASSES = (
     # Shapes that the model computes become constants, and with them every size is known.
     "fixpoint(canonicalize,fold-constants,eliminate-dead-code)",
-    # Hard-swish, hard-sigmoid and squeeze-excite written out in small ops become one node, while their pattern is whole.
-    "recognise-activations",
-    # Before layouts move, batch norm still stands right behind its convolution.
-    "fold-batch-norm",
     # Transposes of an NCHW model cancel; what is left stands at its inputs and outputs.
     "propagate-layout",
-    # The transposed weights are folded, the same work is done once, and nothing dead is compiled.
+    # Convolutions take in the batch norm, scale or shift behind them; the transposed weights become constants.
+    "fold-constants,fold-batch-norm",
+    # Axes are in NHWC order and layers plain now, as the patterns of written-out activations expect.
+    "recognise-activations",
+    # Sequences become steps, which TVM can fuse.
+    "unroll-lstm",
+    # The same work is done once, and nothing dead is compiled.
     "fixpoint(canonicalize,fold-constants,eliminate-common-subexpressions,eliminate-dead-code)",
 )
 """What every target does to a float network before its kernels are assigned, each entry with why it stands there."""
@@ -52,9 +55,15 @@ class Compiled:
 
 def default_pipeline(target: Target | str) -> str:
     """The pipeline that `compile_graph` runs for a target unless given another."""
-    chosen = parse_target(target)
-    option = "" if str(target) == "cpu" else f"{{target={json.dumps(str(chosen))}}}"
-    return ",".join([*GRAPH_PASSES, f"{AssignKernels.name}{option}"])
+    return _with_kernels(",".join(GRAPH_PASSES), target)
+
+
+def _with_kernels(pipeline: str, target: Target | str) -> str:
+    """The pipeline in normal form, kernels assigned at its end where it does not do so itself."""
+    parsed = Pipeline.parse(pipeline) if pipeline.strip() else Pipeline(())
+    if any(isinstance(step, AssignKernels) for step in parsed.passes()):
+        return str(parsed)
+    return str(Pipeline((*parsed.steps, Step(AssignKernels(str(target))))))
 
 
 def compile_graph(
@@ -73,7 +82,7 @@ def compile_graph(
     ModelError for a graph that cannot be lowered, every reason listed, DeviceError when TVM cannot be used.
     """
     chosen = parse_target(target)
-    text = default_pipeline(target) if pipeline is None else pipeline
+    text = _with_kernels(default_pipeline(target) if pipeline is None else pipeline, target)
     with new_folder(Path(folder), overwrite=overwrite) as place:
         lowered_graph = run_pipeline(graph, text, instruments=instruments)
         return _write(graph, lowered_graph, chosen, text, place, Path(folder))

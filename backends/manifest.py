@@ -88,7 +88,9 @@ class Manifest:
             raise ModelError(f"cannot read {path}: {error}") from None
         if not isinstance(data, dict) or data.get("format") != FORMAT:
             found = data.get("format") if isinstance(data, dict) else None
-            raise ModelError(f"{path} has format {found!r}; this version reads format {FORMAT}: compile the model again")
+            raise ModelError(
+                f"{path} has format {found!r}; this version reads format {FORMAT}: compile the model again"
+            )
         try:
             return cls(**_typed(data))
         except (KeyError, TypeError, ValueError) as error:

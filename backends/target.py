@@ -168,6 +168,8 @@ def _data_files() -> Mapping[str, Mapping[str, Any]]:
         if PurePath(entry.name).suffix == ".toml":
             data = tomllib.loads(entry.read_text(encoding="utf-8"))
             if data.get("format") != FORMAT:
-                raise UsageError(f"target file {entry.name} has format {data.get('format')}; this version reads {FORMAT}")
+                raise UsageError(
+                    f"target file {entry.name} has format {data.get('format')}; this version reads {FORMAT}"
+                )
             found[data["name"]] = data
     return found

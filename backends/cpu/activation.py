@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.graph import Node, Value
@@ -37,5 +38,6 @@ def apply_activation(builder: Builder, x: Value, name: str, parameters: tuple[fl
     """The nodes that define an activation."""
     if name == "none":
         return x
-    result: Value = builder.op(f"nn.{name}", x, **dict(zip(ACTIVATIONS[name], parameters, strict=True)))
+    attributes: dict[str, Any] = dict(zip(ACTIVATIONS[name], parameters, strict=True))
+    result: Value = builder.op(f"nn.{name}", x, **attributes)
     return result

@@ -26,7 +26,7 @@ MAX_KERNEL_WIDTH = 11
 @register_pass
 @dataclass(frozen=True)
 class AssignKernels(Pass):
-    """Turns nn nodes into kernel calls of the target: a linear operation with the bias, residual and activation behind it.
+    """Turns nn nodes into kernel calls: a linear operation with the bias, residual and activation behind it.
 
     What has no kernel stays as it is, and TVM fuses and compiles it; the placement table says why.
     """

@@ -147,6 +147,8 @@ _register_fused(
 )
 _register_fused("linear", "nn.linear", "activation(x [..., K] @ weight [K, N] + bias [N] + residual).", None, 2)
 _register_same("squeeze_excite", "nn.squeeze_excite", "The whole of nn.squeeze_excite in one call.")
-_register_same("global_average_pool", "nn.global_average_pool", "Mean over height and width, [N, H, W, C] -> [N, 1, 1, C].")
+_register_same(
+    "global_average_pool", "nn.global_average_pool", "Mean over height and width, [N, H, W, C] -> [N, 1, 1, C]."
+)
 _register_same("average_pool2d", "nn.average_pool2d", "nn.average_pool2d without dilation.")
 _register_same("max_pool2d", "nn.max_pool2d", "nn.max_pool2d without dilation.")

@@ -11,7 +11,6 @@ from nascompiler.backends.labels import node_labels
 from nascompiler.backends.target import Target
 from nascompiler.ir.graph import Graph, Node
 
-
 VIEWS = frozenset({"nn.reshape", "nn.flatten", "nn.squeeze", "nn.unsqueeze", "nn.identity", "nn.dropout"})
 """Ops without code: the result is the operand's memory under another shape, or the operand."""
 

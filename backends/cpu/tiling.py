@@ -36,7 +36,9 @@ class Window:
     features: int
 
     @classmethod
-    def of_convolution(cls, x: TensorType, weight: TensorType, result: TensorType, attributes: dict[str, Any]) -> Window:
+    def of_convolution(
+        cls, x: TensorType, weight: TensorType, result: TensorType, attributes: dict[str, Any]
+    ) -> Window:
         """The geometry of a conv2d node."""
         n, h, w, c = x.static_shape
         kernel_height, kernel_width, per_group, _ = weight.static_shape
@@ -72,9 +74,7 @@ class Window:
         if not self.is_pointwise:
             return self
         row = (1, self.batch * self.size[0] * self.size[1])
-        return Window(
-            1, row, self.channels, (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), self.groups, row, self.features
-        )
+        return Window(1, row, self.channels, (1, 1), (1, 1), (0, 0, 0, 0), (1, 1), self.groups, row, self.features)
 
 
 @dataclass(frozen=True)

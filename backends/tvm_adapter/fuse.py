@@ -26,7 +26,9 @@ def fuse(module: Any, lowered: Lowered, calls: Mapping[str, Call], generator: Se
         module = relax.transform.FuseOps()(module)
         for symbol, function in module.functions.items():
             if isinstance(function, relax.Function) and symbol.name_hint != "main":
-                members[symbol.name_hint] = tuple(v.args[0].name_hint for _, v in _bindings(function) if _is_tir_call(v))
+                members[symbol.name_hint] = tuple(
+                    v.args[0].name_hint for _, v in _bindings(function) if _is_tir_call(v)
+                )
         module = relax.transform.FuseTIR()(module)
     rewriter = _Rewriter(module, lowered, calls, members, generator)
     lowered.module = rewriter.run()

@@ -27,12 +27,14 @@ from nascompiler.ir.errors import Fault, VerificationError
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.types import Array, TensorType
 from nascompiler.ir.verify import verify
+from nascompiler.passes.fuse_activations import detach_activations
 
 
 def lower(graph: Graph, target: Target) -> Lowered:
     """The program of a graph whose kernels are assigned. Raises VerificationError that lists every node it cannot lower."""
     verify(graph, target.legality)
     graph = graph.clone()
+    detach_activations(graph)
     expand_composites(graph)
     faults = [
         Fault(repr(node), f"no kernel and no rule for {node.op.name} on {target.name}", node.origin)
@@ -165,9 +167,7 @@ class _Lowering:
             for known, tensor in zip(arguments, tensors, strict=True):
                 if known.same_as(argument):
                     return tensor
-            tensors.append(
-                te.placeholder(shape_of(type.static_shape), str(type.dtype.numpy), name=f"p{len(tensors)}")
-            )
+            tensors.append(te.placeholder(shape_of(type.static_shape), str(type.dtype.numpy), name=f"p{len(tensors)}"))
             arguments.append(argument)
             return tensors[-1]
 

@@ -92,7 +92,9 @@ def _softplus(x: Expr) -> Expr:
 
 
 def _elu(x: Expr, alpha: float) -> Expr:
-    return tirx.Select(x > number(0, dtype_of(x)), x, number(alpha, dtype_of(x)) * (tirx.exp(x) - number(1, dtype_of(x))))
+    return tirx.Select(
+        x > number(0, dtype_of(x)), x, number(alpha, dtype_of(x)) * (tirx.exp(x) - number(1, dtype_of(x)))
+    )
 
 
 def _leaky(x: Expr, slope: Expr) -> Expr:
@@ -166,6 +168,6 @@ def _rule(element: Callable[..., Expr], with_node: bool) -> Callable[..., list[T
 
 
 RULES: dict[str, Any] = {
-    **{f"nn.{name}": _rule(element, False) for name, element in (_BINARY | _UNARY).items()},
+    **{f"nn.{name}": _rule(element, False) for name, element in {**_BINARY, **_UNARY}.items()},
     **{f"nn.{name}": _rule(element, True) for name, element in _WITH_ATTRIBUTES.items()},
 }

@@ -87,7 +87,9 @@ def _argument(node: Node, x: Tensor) -> list[Tensor]:
     sign = larger if node.op.name == "nn.argmax" else smaller
 
     def combine(a: tuple[Expr, Expr], b: tuple[Expr, Expr]) -> tuple[Expr, Expr]:
-        earlier = tirx.Select(a[0] <= b[0], a[0], b[0]) if not node["select_last"] else tirx.Select(a[0] >= b[0], a[0], b[0])
+        earlier = (
+            tirx.Select(a[0] <= b[0], a[0], b[0]) if not node["select_last"] else tirx.Select(a[0] >= b[0], a[0], b[0])
+        )
         unset = a[0] < 0
         best = sign(a[1], b[1])
         index = tirx.Select(a[1] == b[1], earlier, tirx.Select(best == a[1], a[0], b[0]))

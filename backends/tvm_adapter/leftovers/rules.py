@@ -15,6 +15,7 @@ Rule = Callable[..., list[Any]]
 RULES: dict[str, Rule] = {**elementwise.RULES, **structural.RULES, **contraction.RULES, **reduction.RULES}
 TABLES: dict[str, Callable[[Node], list[Array]]] = structural.TABLES
 
+
 def has_rule(node: Node) -> bool:
     """Whether TVM can compile the node, by itself or by its decomposition."""
     name = node.op.name

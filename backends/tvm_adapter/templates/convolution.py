@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tvm.tirx.script import builder as T
@@ -23,7 +24,7 @@ from nascompiler.backends.cpu.plans import ConvolutionPlan, plan_convolution
 from nascompiler.backends.cpu.tiling import Columns, Panel
 from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.templates import emit
-from nascompiler.backends.tvm_adapter.templates.emit import Buffer, Expr
+from nascompiler.backends.tvm_adapter.templates.emit import Accumulator, Buffer, Expr
 from nascompiler.ir.types import TensorType
 
 
@@ -60,37 +61,28 @@ class _Emitter:
         if self.cut.panels_outside:
             for panel in self.cut.panels:
                 with T.parallel(0, panel.repeats) as block:
-                    self._rows(rows, lambda row, p=panel, b=block: self._columns(row, lambda *at: self._tile(group, p, b, *at)))
+                    emit.serial(rows, partial(self._columns, (group, panel, block)))
         elif rows == 1:
             for part in self.cut.columns:
                 with T.parallel(0, part.repeats) as tile:
-                    self._panels(lambda p, b, c=part, t=tile: self._tile(group, p, b, 0, c, t))
+                    self._panels(partial(self._tile_of_row, group, part, tile))
         else:
             with T.parallel(0, rows) as row:
-                self._panels(lambda p, b: self._columns(row, lambda *at: self._tile(group, p, b, *at)))
-
-    def _rows(self, rows: int, body: Callable[[Expr], None]) -> None:
-        if rows == 1:
-            body(0)
-        else:
-            with T.serial(0, rows) as row:
-                body(row)
+                self._panels(lambda panel, block: self._columns((group, panel, block), row))
 
     def _panels(self, body: Callable[[Panel, Expr], None]) -> None:
         for panel in self.cut.panels:
-            if panel.repeats == 1:
-                body(panel, 0)
-            else:
-                with T.serial(0, panel.repeats) as block:
-                    body(panel, block)
+            emit.serial(panel.repeats, partial(body, panel))
 
-    def _columns(self, row: Expr, body: Callable[[Expr, Columns, Expr], None]) -> None:
+    def _columns(self, at: tuple[int, Panel, Expr], row: Expr) -> None:
         for part in self.cut.columns:
-            if part.repeats == 1:
-                body(row, part, 0)
-            else:
-                with T.serial(0, part.repeats) as tile:
-                    body(row, part, tile)
+            emit.serial(part.repeats, partial(self._tile_of, at, row, part))
+
+    def _tile_of(self, at: tuple[int, Panel, Expr], row: Expr, part: Columns, tile: Expr) -> None:
+        self._tile(*at, row, part, tile)
+
+    def _tile_of_row(self, group: int, part: Columns, tile: Expr, panel: Panel, block: Expr) -> None:
+        self._tile(group, panel, block, 0, part, tile)
 
     def _tile(self, group: int, panel: Panel, block: Expr, row: Expr, part: Columns, tile: Expr) -> None:
         """One register tile: panel `block` of the group, tile `tile` of the columns of output row `row`."""
@@ -102,7 +94,7 @@ class _Emitter:
         image, line = (0, row) if window.batch == 1 else (row // window.output[0], row % window.output[0])
 
         accumulators = [
-            [emit.Accumulator(n, emit.load(self.bias, channel + o, n)) for n, o in zip(panel.lanes, offsets, strict=True)]
+            [Accumulator(n, emit.load(self.bias, channel + o, n)) for n, o in zip(panel.lanes, offsets, strict=True)]
             for _ in part.taps
         ]
 
@@ -142,7 +134,7 @@ class _Emitter:
                 kernel_row(y)
         self._finish(accumulators, offsets, (row * window.output[1] + column) * window.features + channel)
 
-    def _finish(self, accumulators: Sequence[Sequence[emit.Accumulator]], offsets: Sequence[int], origin: Expr) -> None:
+    def _finish(self, accumulators: Sequence[Sequence[Accumulator]], offsets: Sequence[int], origin: Expr) -> None:
         name, parameters = self.call["activation"], self.call["activation_parameters"]
         for pixel, vectors in enumerate(accumulators):
             for accumulator, offset in zip(vectors, offsets, strict=True):

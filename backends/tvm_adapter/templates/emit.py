@@ -25,10 +25,13 @@ def prim_func(symbol: str, types: Sequence[TensorType], body: Callable[..., None
         with T.prim_func(s_tir=True):
             T.func_name(symbol)
             T.func_attr({"global_symbol": symbol, "tirx.noalias": True})
-            arguments = [
-                T.arg(f"a{i}", T.buffer(t.static_shape, str(t.dtype.numpy))) for i, t in enumerate(types)
-            ]
-            body(*(T.decl_buffer((t.size,), str(t.dtype.numpy), data=a.data) for t, a in zip(types, arguments, strict=True)))
+            arguments = [T.arg(f"a{i}", T.buffer(t.static_shape, str(t.dtype.numpy))) for i, t in enumerate(types)]
+            body(
+                *(
+                    T.decl_buffer((t.size,), str(t.dtype.numpy), data=a.data)
+                    for t, a in zip(types, arguments, strict=True)
+                )
+            )
     return builder.get()
 
 

@@ -65,7 +65,9 @@ def generate_global_average(symbol: str, call: KernelCall, target: Target) -> An
     return emit.prim_func(symbol, [x_type, call.result], body)
 
 
-def mean(x: Buffer, result: Buffer, shape: tuple[int, ...], image: Expr, lanes: int, *, result_image: Expr = None) -> None:
+def mean(
+    x: Buffer, result: Buffer, shape: tuple[int, ...], image: Expr, lanes: int, *, result_image: Expr = None
+) -> None:
     """Write the mean over height and width of one image of x [N, H, W, C] to result [N, C], channels in parallel.
 
     `result_image` is the row of `result`, the number of the image unless given.
