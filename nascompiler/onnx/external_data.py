@@ -58,22 +58,26 @@ class ExternalData:
         except OSError as error:
             reason = "it goes through a link or is no folder" if error.errno in _LINK_ERRORS else error.strerror
             raise OnnxError(f"{what}: external location {location!r} cannot be opened: {reason}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OnnxError(f"{what}: external location {location!r} is not a regular file")
-            if status.st_nlink != 1:
-                raise OnnxError(f"{what}: external location {location!r} is refused: the file has other (hard) links")
-            if offset + length > status.st_size:
-                raise OnnxError(
-                    f"{what}: bytes {offset} to {offset + length} of {location!r} are wanted; it has {status.st_size}"
-                )
+        try:
+            status = os.fstat(descriptor)
+            self._check_file(what, location, status, offset + length)
             self._sizes[location] = status.st_size
-            try:
-                file.seek(offset)
-                return file.read(length)
-            except MemoryError:
-                raise OnnxError(f"{what}: its {length} bytes do not fit into memory") from None
+            return _read_all(descriptor, offset, length)
+        except MemoryError:
+            raise OnnxError(f"{what}: its {length} bytes do not fit into memory") from None
+        except OSError as error:
+            raise OnnxError(f"{what}: external location {location!r} cannot be read: {error.strerror}") from None
+        finally:
+            os.close(descriptor)
+
+    @staticmethod
+    def _check_file(what: str, location: str, status: os.stat_result, end: int) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise OnnxError(f"{what}: external location {location!r} is not a regular file")
+        if status.st_nlink != 1:
+            raise OnnxError(f"{what}: external location {location!r} is refused: the file has other (hard) links")
+        if end > status.st_size:
+            raise OnnxError(f"{what}: {location!r} has {status.st_size} bytes; it would have to reach to {end}")
 
 
 _LINK_ERRORS = (40, 20)  # ELOOP: a symbolic link where O_NOFOLLOW forbids it; ENOTDIR: O_DIRECTORY on a link
@@ -89,6 +93,15 @@ def _open_beneath(folder: Path, parts: list[str]) -> int:
         return os.open(parts[-1] if parts else ".", _FLAGS, dir_fd=parent)
     finally:
         os.close(parent)
+
+
+def _read_all(descriptor: int, offset: int, length: int) -> bytes:
+    with os.fdopen(descriptor, "rb", closefd=False) as file:
+        file.seek(offset)
+        data = file.read(length)
+    if len(data) != length:
+        raise OSError(0, "it became shorter while it was read")
+    return data
 
 
 def _number(what: str, key: str, text: str) -> int:

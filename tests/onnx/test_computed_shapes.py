@@ -54,7 +54,9 @@ def test_a_chain_of_shape_computations_folds_to_nothing() -> None:
         node("Concat", "batch chosen minus", "target", axis=0),
         node("Reshape", "x target"),
     ]
-    weights = {name: np.array(n) for name, n in (("i", 2), ("zero", [0]), ("two", [2]), ("batch", [2]), ("minus", [-1]))}
+    weights = {
+        name: np.array(n) for name, n in (("i", 2), ("zero", [0]), ("two", [2]), ("batch", [2]), ("minus", [-1]))
+    }
     graph = agrees(model(nodes, {"x": x}, weights), {"x": x})
     assert [n["shape"] for n in graph.nodes] == [(2, 4, -1)]
 

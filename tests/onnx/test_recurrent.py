@@ -22,9 +22,7 @@ def test_lstm(direction: str, states: bool) -> None:
     }
     if states:
         weights |= {"h": normal(count, 2, hidden), "c": normal(count, 2, hidden)}
-    lstm = node(
-        "LSTM", "x w r b _ h c" if states else "x w r b", "y h1 c1", hidden_size=hidden, direction=direction
-    )
+    lstm = node("LSTM", "x w r b _ h c" if states else "x w r b", "y h1 c1", hidden_size=hidden, direction=direction)
     graph = agrees(model([lstm], {"x": x}, weights, outputs="y h1 c1"), {"x": x})
     assert ops(graph).count("lstm") == count
     arrays = {"x": x, **weights}
