@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nascompiler.architecture import expanded, specialize
 from nascompiler.ir import Graph, ModelError
 from nascompiler.ir import files as graph_files
-from nascompiler.ir.errors import UsageError, choices_text
+from nascompiler.ir.errors import UsageError, unknown
 from nascompiler.passes import run_pipeline
 from nascompiler.passes.infrastructure.instruments import Instrument
 from nascompiler.source import remember_source
@@ -26,24 +26,30 @@ Shapes = Mapping[str, Sequence[int]]
 """Input name -> shape, for inputs whose sizes the model leaves open."""
 
 
-def load(model: str | Path, *, shapes: Shapes | None = None) -> Graph:
+def load(
+    model: str | Path,
+    *,
+    shapes: Shapes | None = None,
+    width: float | None = None,
+    resolution: int | str | None = None,
+    head: str | None = None,
+) -> Graph:
     """A graph from an .onnx file, a graph file of ours (.nir), or the name of an architecture or search space.
 
+    Architectures stay at the arch level; `width`, `resolution` and `head` change them, see `architecture.specialize`.
     Raises ModelError when the file cannot be read or the model is not supported, listing every reason; UsageError for
-    shapes that do not fit.
+    an unknown name, and for shapes and options that do not fit.
     """
     path = Path(model)
-    if path.suffix == graph_files.SUFFIX:
-        graph = graph_files.load(path)
-        return optimize(graph, fix_shapes_text(shapes)) if shapes else graph
-    if path.suffix == ".onnx" or path.is_file():
+    if path.suffix != graph_files.SUFFIX and (path.suffix == ".onnx" or path.is_file()):
         from nascompiler.onnx import import_onnx
 
         graph = import_onnx(path, shapes=shapes)
         remember_source(graph, path)
-        return graph
-    graph = _named(str(model))
-    return optimize(graph, fix_shapes_text(shapes)) if shapes else graph
+    else:
+        graph = graph_files.load(path) if path.suffix == graph_files.SUFFIX else _named(str(model))
+        graph = optimize(graph, fix_shapes_text(shapes)) if shapes else graph
+    return specialize(graph, width=width, resolution=resolution, head=head)
 
 
 def _named(name: str) -> Graph:
@@ -54,12 +60,9 @@ def _named(name: str) -> Graph:
         return zoo.load(name)
     if name in spaces.names():
         return spaces.load_graph(name)
-    known = get_close_matches(name, [*zoo.names(), *spaces.names()], n=3)
-    hint = f" (did you mean {choices_text(known)}?)" if known else " (see `nascompiler zoo`, `nascompiler spaces`)"
-    raise ModelError(
-        f"no such model: {name} is neither an .onnx file nor a graph file ({graph_files.SUFFIX}), nor the name of an "
-        f"architecture or search space{hint}"
-    )
+    if Path(name).suffix or Path(name).name != name:
+        raise ModelError(f"no such model: {name} is neither an .onnx file nor a graph file ({graph_files.SUFFIX})")
+    raise unknown("model", name, [*zoo.names(), *spaces.names(), "FILE.onnx", f"FILE{graph_files.SUFFIX}"])
 
 
 def fix_shapes_text(shapes: Shapes) -> str:
@@ -76,14 +79,17 @@ def save(graph: Graph, path: str | Path) -> None:
 
 
 def export(graph: Graph, path: str | Path) -> None:
-    """Write a graph as an ONNX model; raises ModelError listing every node that ONNX cannot express."""
+    """Write a graph as an ONNX model, an architecture expanded with random weights.
+
+    Raises ModelError listing every node that ONNX cannot express.
+    """
     from nascompiler.onnx import save_onnx
 
-    save_onnx(graph, path)
+    save_onnx(expanded(graph), path)
 
 
 def inspect(graph: Graph) -> Summary:
-    """Parameters, multiply-adds, level, inputs and outputs of a graph."""
+    """Parameters, multiply-adds, level, inputs and outputs of a graph; of an architecture, those of its network."""
     return summarize(graph)
 
 
@@ -103,7 +109,7 @@ def compile(
     verify: bool = False,
     threads: int | None = None,
 ) -> Artifact:
-    """Compile a model for a target; returns the artifact, ready to run.
+    """Compile a model for a target; returns the artifact, ready to run. An architecture is expanded first.
 
     `output` is the folder to write (default: a temporary one, gone with the process); `passes` replaces the default
     pipeline before the target's own. With `verify`, raises GateError when the artifact does not compute what the
@@ -114,7 +120,7 @@ def compile(
     graph = model if isinstance(model, Graph) else load(model, shapes=shapes)
     scratch = tempfile.TemporaryDirectory(prefix="nascompiler-") if output is None else None
     folder = Path(scratch.name) / "artifact" if scratch is not None else Path(str(output))
-    compile_graph(graph, target, folder, pipeline=passes, overwrite=overwrite)
+    compile_graph(expanded(graph, passes=passes), target, folder, pipeline=passes, overwrite=overwrite)
     artifact = load_artifact(folder, threads=threads)
     if scratch is not None:
         weakref.finalize(artifact, scratch.cleanup)

@@ -35,25 +35,29 @@ class ExpandCells(Pass):
         weights = Weights(self.seed)
         builder = Builder(graph)
         expansion = Expansion(builder, family_of(graph), weights, graph.cells)
-        names: set[str] = set()
-        for node in graph.nodes:
-            if node.op.dialect == "arch":
-                context.count(node.op.name)
-                builder.before, builder.origin = node, _unique(node, names)
-                _expand(expansion, graph, node)
+        for node, name in arch_names(graph).items():
+            context.count(node.op.name)
+            builder.before, builder.origin = node, name
+            _expand(expansion, graph, node)
         graph.cells = {}
         weights.settle(graph)
 
 
-def _unique(node: Node, names: set[str]) -> str:
-    """The node's name, with a number where it is taken or missing."""
-    own = node.results[0].name
-    base = own or node.op.name.partition(".")[2]
-    name, number = base, 1
-    while name in names or (not own and name == base):
-        name, number = f"{base}{number}", number + 1
-    names.add(name)
-    return name
+def arch_names(graph: Graph) -> dict[Node, str]:
+    """The arch nodes of a graph and the names under which they are expanded: their own, numbered where not unique."""
+    names: dict[Node, str] = {}
+    taken: set[str] = set()
+    for node in graph.nodes:
+        if node.op.dialect == "arch":
+            own = node.results[0].name
+            base = own or node.op.name.partition(".")[2]
+            name, number = (own, 0) if own else (f"{base}1", 1)
+            while name in taken:
+                number += 1
+                name = f"{base}{number}"
+            taken.add(name)
+            names[node] = name
+    return names
 
 
 def _expand(expansion: Expansion, graph: Graph, node: Node) -> None:

@@ -21,6 +21,7 @@ from nascompiler.cli import (
     run,
     spaces,
     targets,
+    zoo,
 )
 from nascompiler.ir import Error
 
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench.bench,
     "targets": targets.targets,
     "spaces": spaces.spaces,
+    "zoo": zoo.zoo,
     "passes": passes.passes,
     "doctor": doctor.doctor,
 }

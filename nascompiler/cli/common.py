@@ -22,6 +22,19 @@ ShapeOption = Annotated[
 LoadOption = Annotated[
     list[Path] | None, typer.Option("--load", metavar="FILE.py", help="Script that registers passes; repeat.")
 ]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="An .onnx file, a graph file (.nir), or a name (`nascompiler zoo`).")
+]
+WidthOption = Annotated[
+    float | None, typer.Option("--width", metavar="W", help="Width multiplier, by the family's rounding rules.")
+]
+ResolutionOption = Annotated[
+    str | None, typer.Option("--resolution", metavar="R", help="Input size in pixels: 224, or 1024x2048 (HxW).")
+]
+HeadOption = Annotated[
+    str | None,
+    typer.Option("--head", metavar="HEAD", help="classifier, ssdlite, ssdlite-halved or lr-aspp in place of the head."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

@@ -7,15 +7,28 @@ from typing import Annotated
 
 import typer
 
-from nascompiler.cli.common import LoadOption, ShapeOption, parse_shapes, say, table
+from nascompiler.cli.common import (
+    HeadOption,
+    LoadOption,
+    ModelArgument,
+    ResolutionOption,
+    ShapeOption,
+    WidthOption,
+    parse_shapes,
+    say,
+    table,
+)
 from nascompiler.passes import load_script
 
 
 def compile(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file or a graph file (.nir).")],
+    model: ModelArgument,
     target: Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help="See `nascompiler targets`.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder to write; must not exist.")],
     shape: ShapeOption = None,
+    width: WidthOption = None,
+    resolution: ResolutionOption = None,
+    head: HeadOption = None,
     passes: Annotated[
         str | None, typer.Option("--passes", metavar="PIPELINE", help="Replaces the default pipeline.")
     ] = None,
@@ -31,9 +44,8 @@ def compile(
 
     for script in load or ():
         load_script(script)
-    artifact = api.compile(
-        model, target, output, passes=passes, shapes=parse_shapes(shape) or None, overwrite=overwrite
-    )
+    graph = api.load(model, shapes=parse_shapes(shape) or None, width=width, resolution=resolution, head=head)
+    artifact = api.compile(graph, target, output, passes=passes, overwrite=overwrite)
     say(f"wrote {output} for {artifact.manifest.target}")
     if placement:
         columns = ("node", "op", "unit", "kernel", "reason")

@@ -7,16 +7,28 @@ from typing import Annotated
 
 import typer
 
-from nascompiler.cli.common import ShapeOption, parse_shapes, say
+from nascompiler.cli.common import (
+    HeadOption,
+    ModelArgument,
+    ResolutionOption,
+    ShapeOption,
+    WidthOption,
+    parse_shapes,
+    say,
+)
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="FILE", help="A graph file (.nir) or an .onnx file.")],
+    model: ModelArgument,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.onnx", help="ONNX file to write.")],
     shape: ShapeOption = None,
+    width: WidthOption = None,
+    resolution: ResolutionOption = None,
+    head: HeadOption = None,
 ) -> None:
     """Export a graph as an ONNX model that keeps its names and layouts."""
     from nascompiler import api
 
-    api.export(api.load(model, shapes=parse_shapes(shape)), output)
+    graph = api.load(model, shapes=parse_shapes(shape), width=width, resolution=resolution, head=head)
+    api.export(graph, output)
     say(f"wrote {output}")

@@ -6,13 +6,27 @@ from typing import Annotated
 
 import typer
 
-from nascompiler.cli.common import JsonOption, ShapeOption, count, parse_shapes, print_json, table
+from nascompiler.cli.common import (
+    HeadOption,
+    JsonOption,
+    ModelArgument,
+    ResolutionOption,
+    ShapeOption,
+    WidthOption,
+    count,
+    parse_shapes,
+    print_json,
+    table,
+)
 from nascompiler.summary import Summary
 
 
 def inspect(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file or a graph file (.nir).")],
+    model: ModelArgument,
     shape: ShapeOption = None,
+    width: WidthOption = None,
+    resolution: ResolutionOption = None,
+    head: HeadOption = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every node.")] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text.")] = False,
     json: JsonOption = False,
@@ -20,7 +34,7 @@ def inspect(
     """Show parameters, multiply-adds, level, inputs, outputs and ops of a model."""
     from nascompiler import api
 
-    graph = api.load(model, shapes=parse_shapes(shape))
+    graph = api.load(model, shapes=parse_shapes(shape), width=width, resolution=resolution, head=head)
     summary = api.inspect(graph)
     if text:
         print(graph, end="")
@@ -31,13 +45,15 @@ def inspect(
 
 
 def _show(summary: Summary, nodes: bool) -> None:
-    macs = "open (give --shape)" if summary.macs is None else f"{summary.macs:,} ({count(summary.macs)})"
+    hint = "open (close the choices with decide)" if summary.choices else "open (give --shape)"
+    params = hint if summary.params is None else f"{summary.params:,} ({count(summary.params)})"
+    macs = hint if summary.macs is None else f"{summary.macs:,} ({count(summary.macs)})"
     table(
         ("", ""),
         [
             ("graph", summary.name),
             ("level", summary.level),
-            ("parameters", f"{summary.params:,} ({count(summary.params)})"),
+            ("parameters", params),
             ("multiply-adds", macs),
             *(("input", f"{t.name}: {t.dtype} {_shape(t.shape)}") for t in summary.inputs),
             *(("output", f"{t.name}: {t.dtype} {_shape(t.shape)}") for t in summary.outputs),
