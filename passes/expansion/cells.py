@@ -14,6 +14,12 @@ from nascompiler.passes.expansion.context import Expansion, image_size
 DROP_PATH_KEEP = "drop_path_keep"
 """The attribute of an architecture that says with which probability its last cell keeps a path; see `keep_of`."""
 
+DROP_PATH_STEPS = "drop_path_steps"
+"""The attribute that says over how many steps of training it falls to that."""
+
+CELL_USES = ("arch.cell", "arch.stack")
+"""The ops that apply cells."""
+
 States = list[Value]
 
 
@@ -173,7 +179,7 @@ def _total(expansion: Expansion) -> int:
     """How many applications of cells the network has; found at the first one, before any node is gone."""
     if not expansion.total_applications:
         for node in expansion.builder.graph.nodes:
-            if node.op.name in ("arch.cell", "arch.stack"):
+            if node.op.name in CELL_USES:
                 expansion.total_applications += node["repeats"] if node.op.name == "arch.stack" else 1
     return expansion.total_applications
 
