@@ -64,14 +64,13 @@ def linear(flow: Flow) -> None:
 
 def matmul(flow: Flow) -> None:
     """a [..., M, K], b [..., K, N]."""
-    left, right = len(flow.shape(0)), len(flow.shape(1))
-    if left < 2 or right < 2:
+    left = len(flow.shape(0))
+    if left < 2 or len(flow.shape(1)) < 2:
         raise NotFollowed("an operand is a vector")
     flow.unify(flow.take(0, -1, INPUT), flow.take(1, -2, INPUT))
-    if left - 2 in flow.tracked(0) or flow.node.operands[0].is_constant:
+    if flow.carries(0, left - 2) or flow.node.operands[0].is_constant:
         flow.produce(-2, flow.take(0, -2, OUTPUT))
-    if right - 1 in flow.tracked(1) or flow.node.operands[1].is_constant:
-        flow.produce(-1, flow.take(1, -1, OUTPUT))
+    flow.produce(-1, flow.take(1, -1, OUTPUT))
 
 
 def batch_norm(flow: Flow) -> None:

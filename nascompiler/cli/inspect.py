@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,9 @@ from nascompiler.cli.common import (
 )
 from nascompiler.summary import Summary
 
+if TYPE_CHECKING:
+    from nascompiler.ir.channels import GroupRow
+
 
 def inspect(
     model: ModelArgument,
@@ -28,20 +32,29 @@ def inspect(
     resolution: ResolutionOption = None,
     head: HeadOption = None,
     nodes: Annotated[bool, typer.Option("--nodes", help="List every node.")] = False,
+    channel_groups: Annotated[
+        bool, typer.Option("--channel-groups", help="List which channels stay or go together, and where they stand.")
+    ] = False,
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Show parameters, multiply-adds, level, inputs, outputs and ops of a model."""
+    """Show parameters, multiply-adds, level, inputs, outputs, ops and channel groups of a model."""
     from nascompiler import api
+    from nascompiler.ir.channels import channel_structure, describe
 
     graph = api.load(model, shapes=parse_shapes(shape), width=width, resolution=resolution, head=head)
     summary = api.inspect(graph)
     if text:
         print(graph, end="")
     elif json:
-        print_json(summary.to_json(nodes=nodes))
+        data = summary.to_json(nodes=nodes)
+        if channel_groups:
+            data["channel_groups"] = [row.to_json() for row in describe(channel_structure(graph))]
+        print_json(data)
     else:
         _show(summary, nodes)
+        if channel_groups:
+            _show_channel_groups(describe(channel_structure(graph)))
 
 
 def _show(summary: Summary, nodes: bool) -> None:
@@ -65,6 +78,29 @@ def _show(summary: Summary, nodes: bool) -> None:
             ("node", "op", "type", ">params", ">macs", ">bytes", "origin"),
             [(n.name, n.op, n.type, n.params, n.macs, n.bytes, n.origin) for n in summary.nodes],
         )
+
+
+def _show_channel_groups(rows: list[GroupRow]) -> None:
+    table(
+        ("group", ">channels", "removable", "producers", "consumers", "constants"),
+        [
+            (
+                str(row.group),
+                row.channels,
+                "no: " + _some(row.frozen) if row.frozen else "yes" if row.channels > 1 else "no: the only one",
+                _some(row.producers),
+                _some(row.consumers),
+                _some(row.constants),
+            )
+            for row in rows
+        ],
+    )
+
+
+def _some(names: Sequence[str], most: int = 2) -> str:
+    """The first names, and how many more there are; all of them are in the JSON."""
+    shown = "; ".join(names[:most])
+    return f"{shown} +{len(names) - most}" if len(names) > most else shown
 
 
 def _shape(shape: tuple[int | str | None, ...] | None) -> str:

@@ -53,3 +53,21 @@ def test_shape_that_cannot_be_read(cli: Any, small_onnx: Path) -> None:
     result = cli("inspect", small_onnx, "--shape", "image=1x3xAx8")
     assert result.code == 2
     assert "NAME=SIZE" in result.err
+
+
+def test_channel_groups(cli: Any, small_onnx: Path) -> None:
+    result = cli("inspect", small_onnx, "--shape", "image=1x3x8x10", "--channel-groups", "--json")
+    assert result.code == 0
+    rows = json.loads(result.out)["channel_groups"]
+    assert [row["channels"] for row in rows] == [3, 8, 5]
+    assert rows[0]["frozen"] == ["graph input 'image'"]
+    assert rows[1]["frozen"] == []
+    assert [use.rpartition(" ")[2] for use in rows[1]["constants"]] == ["out", "out", "in"]
+    assert rows[2]["frozen"] == ["graph output 'scores'"]
+
+
+def test_channel_groups_as_a_table(cli: Any, small_onnx: Path) -> None:
+    result = cli("inspect", small_onnx, "--channel-groups")
+    assert result.code == 0
+    assert "no: graph input 'image'" in result.out
+    assert "yes" in result.out
