@@ -88,7 +88,7 @@ class Value:
 class Node:
     """One application of an op. Made by `Graph.insert`; changed through the methods of its graph."""
 
-    __slots__ = ("_next", "_previous", "_results", "attributes", "graph", "op", "operands", "origin")
+    __slots__ = ("_next", "_operands", "_pending", "_previous", "_results", "attributes", "graph", "op", "origin")
 
     def __init__(self, op: OpDef | None, graph: Graph, origin: str = "") -> None:
         self._op_init(op, graph, origin)
@@ -97,7 +97,9 @@ class Node:
         self.op: OpDef = op  # type: ignore[assignment]  # only a terminator has none, and it is never handed out
         self.graph: Graph | None = graph
         self.origin = origin
-        self.operands: tuple[Value, ...] = ()
+        self._operands: tuple[Value, ...] = ()
+        self._pending: list[Value] | None = None
+        """Operands after replacements one by one, until someone looks: a concat may have thousands."""
         self.attributes: dict[str, Attribute] = {}
         self._results: tuple[Value, ...] = ()
         self._previous: Node | None = None
@@ -110,6 +112,12 @@ class Node:
     @property
     def is_erased(self) -> bool:
         return self.graph is None
+
+    @property
+    def operands(self) -> tuple[Value, ...]:
+        if self._pending is not None:
+            self._operands, self._pending = tuple(self._pending), None
+        return self._operands
 
     @property
     def results(self) -> tuple[Value, ...]:
@@ -267,7 +275,7 @@ class Graph:
         definition = op if isinstance(op, OpDef) else OPS.find(op)
         node = Node(definition, self, origin)
         node.attributes = definition.complete_attributes(attributes or {})
-        node.operands = tuple(operands)
+        node._operands = tuple(operands)
         if types is None:
             types = infer_types(node)
         node._results = tuple(
@@ -287,9 +295,10 @@ class Graph:
 
     def set_operand(self, node: Node, index: int, value: Value) -> None:
         """Let one operand be another value; the uses of the others are not touched, however many there are."""
-        operands = node.operands
-        del operands[index]._uses[node, index]
-        node.operands = (*operands[:index], value, *operands[index + 1 :])
+        if node._pending is None:
+            node._pending = list(node._operands)
+        del node._pending[index]._uses[node, index]
+        node._pending[index] = value
         value._uses[node, index] = None
         self.version += 1
 
@@ -347,7 +356,7 @@ class Graph:
         for node in self.nodes:
             twin = Node(node.op, copy, node.origin)
             twin.attributes = dict(node.attributes)
-            twin.operands = tuple(_mapped(v, mapped) for v in node.operands)
+            twin._operands = tuple(_mapped(v, mapped) for v in node.operands)
             twin._results = tuple(Value(v.type, v.name, producer=twin, index=i) for i, v in enumerate(node.results))
             mapped.update(zip(node.results, twin._results, strict=True))
             for index, value in enumerate(twin.operands):
@@ -360,7 +369,7 @@ class Graph:
     def _set_operands(self, node: Node, operands: tuple[Value, ...]) -> None:
         for index, value in enumerate(node.operands):
             del value._uses[node, index]
-        node.operands = operands
+        node._operands, node._pending = operands, None
         for index, value in enumerate(operands):
             value._uses[node, index] = None
         self.version += 1

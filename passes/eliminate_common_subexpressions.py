@@ -34,16 +34,24 @@ def _merge_constants(graph: Graph, context: PassContext) -> None:
 
 def _merge_nodes(graph: Graph, context: PassContext) -> None:
     first: dict[Hashable, Node] = {}
+    merged: dict[Value, Value] = {}
     for node in graph.nodes:
+        if not merged.keys().isdisjoint(node.operands):  # all at once: a concat may join thousands
+            graph.set_operands(node, [merged.get(value, value) for value in node.operands])
         if node.op.dialect == "arch":
             continue
         same = first.setdefault(_key(node), node)
-        if same is node:
-            continue
-        for value, kept in zip(node.results, same.results, strict=True):
-            graph.replace_all_uses(value, kept)
-        graph.erase(node)
-        context.count("nodes merged")
+        if same is not node:
+            merged.update(zip(node.results, same.results, strict=True))
+            for value, kept in zip(node.results, same.results, strict=True):
+                kept.name = kept.name or value.name
+            context.count("nodes merged")
+    if not merged.keys().isdisjoint(graph.outputs):
+        outputs = (merged.get(value, value) for value in graph.outputs)
+        graph.set_outputs(dict(zip(graph.output_names, outputs, strict=True)))
+    for node in [value.producer for value in merged if value.index == 0]:
+        if node is not None:
+            graph.erase(node)
 
 
 def _key(node: Node) -> Hashable:
