@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nascompiler.architecture import expanded, specialize
-from nascompiler.ir import Graph, ModelError
+from nascompiler.ir import Array, Graph, ModelError
 from nascompiler.ir import files as graph_files
 from nascompiler.ir.errors import UsageError, unknown
 from nascompiler.passes import run_pipeline
@@ -136,11 +136,17 @@ def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact
     return load_from(folder, threads=threads)
 
 
-def verify(artifact: Artifact | str | Path, *, images: int = 8, seed: int = 0) -> Verification:
-    """Compare an artifact with the reference evaluator and, where it came from ONNX, with ONNX Runtime."""
-    from nascompiler.verification import verify_artifact
+def verify(
+    artifact: Artifact | str | Path, *, images: int = 8, seed: int = 0, inputs: Sequence[dict[str, Array]] | None = None
+) -> Verification:
+    """Compare an artifact with the reference evaluator and, where it came from ONNX, with ONNX Runtime.
 
-    return verify_artifact(load_artifact(artifact) if isinstance(artifact, (str, Path)) else artifact, images, seed)
+    `inputs` are dictionaries of arrays by input name, at least eight; default: synthetic `images`.
+    """
+    from nascompiler import verification
+
+    loaded = load_artifact(artifact) if isinstance(artifact, (str, Path)) else artifact
+    return verification.verify(loaded, images=images, seed=seed, inputs=inputs)
 
 
 _verify = verify  # where an argument of that name hides it

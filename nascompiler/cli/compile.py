@@ -36,11 +36,15 @@ def compile(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with the reference evaluator and ONNX Runtime; exit 4 if off.")
     ] = False,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="FILE.npy", help="Images to verify with; default: synthetic.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it exists.")] = False,
     placement: Annotated[bool, typer.Option("--placement", help="Show what runs where, and why.")] = False,
 ) -> None:
     """Compile a model for a target."""
     from nascompiler import api
+    from nascompiler.verification import read_images
 
     for script in load or ():
         load_script(script)
@@ -51,6 +55,7 @@ def compile(
         columns = ("node", "op", "unit", "kernel", "reason")
         table(columns, [tuple(row[column] for column in columns) for row in artifact.placement()])
     if verify:
-        verification = api.verify(artifact)
+        inputs = None if images is None else read_images(images, artifact)
+        verification = api.verify(artifact, inputs=inputs)
         say(str(verification))
         verification.check()
