@@ -44,8 +44,8 @@ class Comparison:
         """What does not agree, or None."""
         if not self.distinct > DISTINCT:
             return (
-                f"output {self.output!r} of {self.reference} hardly changes from image to image (by {self.distinct:.1e} of "
-                "its largest value), so that comparing it shows nothing; give other images"
+                f"output {self.output!r} of {self.reference} hardly changes from image to image (by "
+                f"{self.distinct:.1e} of its largest value), so that comparing it shows nothing; give other images"
             )
         if not self.difference <= TOLERANCE:
             return (

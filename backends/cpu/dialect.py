@@ -53,10 +53,10 @@ def _finish(
 def _register_fused(name: str, nn: str, summary: str, x_rank: int | None, weight_rank: int, *without: str) -> None:
     """Register `cpu.<name>`, which is an nn op with bias, residual and activation fused behind it."""
 
-    def linear_attributes(attributes: dict[str, Any], x: Any) -> dict[str, Any]:
+    def linear_attributes(attributes: dict[str, Any], x: TensorType | Value) -> dict[str, Any]:
         if "groups" in without:
-            shape = x.shape if isinstance(x, TensorType) else x.type.shape
-            attributes["groups"] = shape[-1]
+            type = x if isinstance(x, TensorType) else x.type
+            attributes["groups"] = type.static_shape[-1]
         return attributes
 
     def infer(

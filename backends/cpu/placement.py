@@ -10,9 +10,14 @@ from nascompiler.backends.cpu.plans import describe
 from nascompiler.backends.labels import node_labels
 from nascompiler.backends.target import Target
 from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.ops import Trait
 
-VIEWS = frozenset({"nn.reshape", "nn.flatten", "nn.squeeze", "nn.unsqueeze", "nn.identity", "nn.dropout"})
-"""Ops without code: the result is the operand's memory under another shape, or the operand."""
+_VIEWS = frozenset({"nn.reshape", "nn.flatten", "nn.squeeze", "nn.unsqueeze"})
+
+
+def is_view(node: Node) -> bool:
+    """Whether a node needs no code: its result is the operand's memory under another shape, or the operand."""
+    return node.op.name in _VIEWS or node.op.has(Trait.IDENTITY)
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def placement_table(graph: Graph, target: Target) -> list[Placement]:
 def _row(label: str, node: Node, target: Target) -> Placement:
     if node.op.dialect == "cpu":
         return Placement(label, node.op.name, "cpu", node.op.name, describe(KernelCall.of(node), target))
-    if node.op.name in VIEWS:
+    if is_view(node):
         return Placement(label, node.op.name, "cpu", "none", "the same memory under another shape")
     if node.op.name in KERNELS:
         reason = refusal(node) or "assign-kernels has not run"

@@ -67,7 +67,8 @@ class DepthwisePlan:
     channels_outside: bool
 
     def __str__(self) -> str:
-        return f"tile {max(c.width for c in self.columns)} columns, {'channels' if self.channels_outside else 'rows'} outside"
+        outside = "channels" if self.channels_outside else "rows"
+        return f"tile {max(c.width for c in self.columns)} columns, {outside} outside"
 
 
 def plan_convolution(call: KernelCall, target: Target) -> ConvolutionPlan:

@@ -102,9 +102,9 @@ class Panel:
 class Columns:
     """`repeats` tiles of a row that run the same code.
 
-    Tile i starts at column `start` + i * width, but never behind `last`: the final tile of a row overlaps the one before
-    rather than being narrower, and computes some pixels again. `taps` has an entry for each column of a tile: the
-    horizontal kernel positions that meet the image there.
+    Tile i starts at column `start` + i * width, but never behind `last`: the final tile of a row overlaps the one
+    before rather than being narrower, and computes some pixels again. `taps` has an entry for each column of a tile:
+    the horizontal kernel positions that meet the image there.
     """
 
     start: int

@@ -68,7 +68,7 @@ def _object(symbol: str, make: Callable[[], Any], device: Any) -> tuple[Path, bo
 
 
 def _with_marker(module: Any) -> Any:
-    """The module with one function that does nothing: TVM looks for kernels only in a program that has code of its own."""
+    """The module with a function that does nothing: TVM looks for kernels only in a program with code of its own."""
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("nascompiler_marker")
         T.func_attr({"global_symbol": "nascompiler_marker"})

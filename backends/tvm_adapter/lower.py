@@ -1,4 +1,4 @@
-"""From our graph to Relax, natively in NHWC: kernels called by name, everything else as tensor expressions for TVM to fuse.
+"""From our graph to Relax, natively in NHWC: kernels called by name, the rest as tensor expressions for TVM to fuse.
 
 Weights are no constants of the program: they are elements of one tuple that the caller passes, so that they stay in a
 blob outside the code.
@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from tvm import relax, te
 
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.cpu.placement import VIEWS
+from nascompiler.backends.cpu.placement import is_view
 from nascompiler.backends.cpu.plans import pack
 from nascompiler.backends.labels import node_labels
 from nascompiler.backends.target import Target
@@ -31,10 +32,11 @@ from nascompiler.passes.fuse_activations import detach_activations
 
 
 def lower(graph: Graph, target: Target) -> Lowered:
-    """The program of a graph whose kernels are assigned. Raises VerificationError that lists every node it cannot lower."""
+    """The program of a graph whose kernels are assigned; VerificationError lists every node it cannot lower."""
     verify(graph, target.legality)
     graph = graph.clone()
     detach_activations(graph)
+    fold_known(graph)
     expand_composites(graph)
     faults = [
         Fault(repr(node), f"no kernel and no rule for {node.op.name} on {target.name}", node.origin)
@@ -44,6 +46,21 @@ def lower(graph: Graph, target: Target) -> Lowered:
     if faults:
         raise VerificationError(faults, title=f"graph {graph.name!r} cannot be compiled for {target.name}")
     return _Lowering(graph, target).run()
+
+
+def fold_known(graph: Graph) -> None:
+    """Make constants of results that need no computing: those without elements, and shapes, which are known here."""
+    for node in graph.nodes:
+        known: dict[Value, Array] = {
+            v: np.zeros(v.type.static_shape, v.type.dtype.numpy) for v in node.results if v.type.size == 0
+        }
+        if node.op.name == "nn.shape":
+            shape = node.operands[0].type.static_shape
+            known[node.result] = np.asarray(shape[node["start"] : node["end"]], np.int64)
+        for value, array in known.items():
+            graph.replace_all_uses(value, graph.constant(array))
+        if len(known) == len(node.results):
+            graph.erase(node)
 
 
 def expand_composites(graph: Graph) -> None:
@@ -103,7 +120,7 @@ class _Lowering:
             constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
             if node.op.name in TEMPLATES:
                 constants = pack(KernelCall.of(node), self.target, constants)
-            elif node.op.name not in VIEWS:
+            elif not is_view(node):
                 constants = {i: a for i, a in constants.items() if a.size != 1}  # single numbers go into the code
             self.operands[node] = {i: self.weights.add(a) for i, a in constants.items()}
             self.tables[node] = [self.weights.add(table) for table in tables_of(node)]
@@ -123,7 +140,7 @@ class _Lowering:
         name = node.op.name
         if name in TEMPLATES:
             self._kernel(node)
-        elif name in VIEWS:
+        elif is_view(node):
             self._view(node)
         else:
             self._leftover(node)

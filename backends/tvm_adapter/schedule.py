@@ -1,4 +1,4 @@
-"""A plain schedule for leftovers: intermediate results computed where they are used, large outer loops shared by threads."""
+"""A plain schedule for leftovers: intermediate results computed where they are used, large loops shared by threads."""
 
 from __future__ import annotations
 

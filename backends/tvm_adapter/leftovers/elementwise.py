@@ -39,13 +39,31 @@ def _divide(a: Expr, b: Expr) -> Expr:
     return tirx.Select(b == zero, zero, tirx.Select(b == minus, zero - a, quotient))
 
 
+def _c_function(name: str, *arguments: Expr) -> Expr:
+    """A function of C's mathematical library, in float32 or float64; half precision by way of float32."""
+    dtype = dtype_of(arguments[0])
+    if dtype == "float64":
+        return tirx.call_pure_extern(dtype, name, *arguments)
+    wide = [argument.astype("float32") for argument in arguments]
+    return tirx.call_pure_extern("float32", f"{name}f", *wide).astype(dtype)
+
+
+def _differ(a: Expr, b: Expr) -> Expr:
+    """Whether two truth values differ."""
+    return tirx.any(tirx.all(a, tirx.Not(b)), tirx.all(tirx.Not(a), b))
+
+
+def _equal(a: Expr, b: Expr) -> Expr:
+    return tirx.Not(_differ(a, b)) if dtype_of(a) == "bool" else a == b
+
+
 def _remainder(a: Expr, b: Expr, fmod: bool) -> Expr:
     if is_float(a):
-        remainder = tirx.fmod(a, b)
+        remainder = _c_function("fmod", a, b)
         if fmod:
             return remainder
         zero = number(0, dtype_of(a))
-        wrong_sign = tirx.all(remainder != zero, (remainder < zero) != (b < zero))
+        wrong_sign = tirx.all(remainder != zero, _differ(remainder < zero, b < zero))
         return tirx.Select(wrong_sign, remainder + b, remainder)
     zero, one = number(0, dtype_of(a)), number(1, dtype_of(a))
     trivial = b == zero
@@ -54,7 +72,7 @@ def _remainder(a: Expr, b: Expr, fmod: bool) -> Expr:
     divisor = tirx.Select(trivial, one, b)
     remainder = tirx.truncmod(a, divisor)
     if not fmod and not dtype_of(a).startswith("u"):
-        wrong_sign = tirx.all(remainder != zero, (remainder < zero) != (divisor < zero))
+        wrong_sign = tirx.all(remainder != zero, _differ(remainder < zero, divisor < zero))
         remainder = tirx.Select(wrong_sign, remainder + divisor, remainder)
     return tirx.Select(trivial, zero, remainder)
 
@@ -115,14 +133,14 @@ _BINARY: Mapping[str, Callable[[Expr, Expr], Expr]] = {
     "pow": lambda a, b: tirx.power(a, b),
     "minimum": smaller,
     "maximum": larger,
-    "equal": lambda a, b: a == b,
+    "equal": _equal,
     "less": lambda a, b: a < b,
     "greater": lambda a, b: a > b,
     "less_equal": lambda a, b: a <= b,
     "greater_equal": lambda a, b: a >= b,
     "logical_and": lambda a, b: tirx.all(a, b),
     "logical_or": lambda a, b: tirx.any(a, b),
-    "logical_xor": lambda a, b: tirx.any(tirx.all(a, tirx.Not(b)), tirx.all(tirx.Not(a), b)),
+    "logical_xor": _differ,
     "prelu": _leaky,
 }
 
@@ -168,6 +186,7 @@ def _rule(element: Callable[..., Expr], with_node: bool) -> Callable[..., list[T
 
 
 RULES: dict[str, Any] = {
-    **{f"nn.{name}": _rule(element, False) for name, element in {**_BINARY, **_UNARY}.items()},
+    **{f"nn.{name}": _rule(element, False) for name, element in _BINARY.items()},
+    **{f"nn.{name}": _rule(element, False) for name, element in _UNARY.items()},
     **{f"nn.{name}": _rule(element, True) for name, element in _WITH_ATTRIBUTES.items()},
 }

@@ -46,7 +46,7 @@ def _reduced(x: Tensor, axes: Sequence[int], reducer: Callable[..., Expr], keepd
     """x reduced over `axes` (counted from 0), which stay as dimensions of size 1 when `keepdims`."""
     sizes = _sizes(x)
     if not axes:
-        return x
+        return compute(sizes, x)
     over = {axis: te.reduce_axis((0, tirx.IntImm("int64", sizes[axis])), f"r{axis}") for axis in axes}
     kept = [axis for axis in range(len(sizes)) if axis not in over]
     shape = [1 if axis in over else d for axis, d in enumerate(sizes) if keepdims or axis not in over]
@@ -73,8 +73,6 @@ def _reduction(reducer: Callable[..., Expr], *, mean: bool = False) -> Callable[
             summed = total
             divisor = number(float(count) if count else float("nan"), dtype_of(summed))
             total = compute(result.static_shape, lambda *i: summed(*i) / divisor)
-        if not axes:
-            total = compute(result.static_shape, lambda *i, t=total: t(*i))
         return [narrowed(total, dtype)]
 
     return rule
@@ -101,7 +99,7 @@ def _argument(node: Node, x: Tensor) -> list[Tensor]:
     shape = [1 if a == axis else d for a, d in enumerate(sizes) if node["keepdims"] or a != axis]
 
     def element(*index: Expr) -> Any:
-        place = list(index[:axis]) + [over] + list(index[axis + 1 if node["keepdims"] else axis :])
+        place = [*index[:axis], over, *index[axis + 1 if node["keepdims"] else axis :]]
         return reducer((over.astype("int64"), x(*place)), axis=over)
 
     pair = te.compute([tirx.IntImm("int64", d) for d in shape], element)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nascompiler.backends.cpu.placement import VIEWS
+from nascompiler.backends.cpu.placement import is_view
 from nascompiler.backends.tvm_adapter.leftovers import contraction, elementwise, reduction, structural
 from nascompiler.ir.graph import Node
 from nascompiler.ir.types import Array
@@ -21,7 +21,7 @@ def has_rule(node: Node) -> bool:
     name = node.op.name
     if name == "nn.pow" and not node.result.type.dtype.is_float:
         return False
-    return name in RULES or name in VIEWS
+    return name in RULES or is_view(node)
 
 
 def tables_of(node: Node) -> list[Array]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -55,14 +56,12 @@ def _concat(node: Node, *xs: Tensor) -> list[Tensor]:
 
 def _split(node: Node, x: Tensor) -> list[Tensor]:
     axis = node["axis"] % len(x.shape)
-    results, start = [], 0
-    for result in node.results:
-        sizes = result.type.static_shape
-        results.append(
-            compute(sizes, lambda *index, first=start: x(*index[:axis], index[axis] + first, *index[axis + 1 :]))
-        )
-        start += sizes[axis]
-    return results
+
+    def part(first: int, sizes: tuple[int, ...]) -> Tensor:
+        return compute(sizes, lambda *index: x(*index[:axis], index[axis] + first, *index[axis + 1 :]))
+
+    starts = accumulate((r.type.static_shape[axis] for r in node.results), initial=0)
+    return [part(first, r.type.static_shape) for first, r in zip(starts, node.results, strict=False)]
 
 
 def _gather(node: Node, x: Tensor, indices: Tensor) -> list[Tensor]:
