@@ -172,7 +172,7 @@ class Writer:
         nn, channels = self.builder.nn, self.channels(x)
         kind = self.choose("conv", "residual", "squeeze", "concat", "pool", "arithmetic", "deconvolution")
         if kind == "conv":
-            groups = self.choose(1, 1, 2, channels)
+            groups = self.choose(1, 1, 2 - channels % 2, channels)
             features = channels * self.choose(1, 2) if groups == channels else self.choose(4, 8, 12)
             x = self.conv(x, features, self.choose(1, 2, 3), self.choose(1, 1, 2), groups)
             return self.activation(self.batch_norm(x) if self.choose(True, False) else x)
@@ -192,7 +192,7 @@ class Writer:
         if kind == "pool" and min(x.type.static_shape[a] for a in self.image_axes) > 3:
             return self.image_op(self.choose("nn.max_pool2d", "nn.average_pool2d"), x, kernel=(2, 2), strides=(2, 2))
         if kind == "deconvolution":
-            return self.activation(self.batch_norm(self.conv_transpose(x, 8, self.choose(1, 2))))
+            return self.activation(self.batch_norm(self.conv_transpose(x, 8, self.choose(1, 2 - channels % 2))))
         return self.conv(self.scale_and_shift(self.conv(self.batch_norm(self.scale_and_shift(x)), 8)), 8)
 
     def head(self, x: Value) -> Value:

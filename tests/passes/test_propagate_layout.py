@@ -16,6 +16,7 @@ from nascompiler.passes.infrastructure.instruments import NumericCheck, Verify, 
 from nascompiler.passes.infrastructure.layout import keeps_order
 from nascompiler.passes.propagate_layout import PropagateLayout
 from tests.passes.networks import TO_NCHW, TO_NHWC, random_network
+from tests.passes.permuted_graphs import permuted_graph
 
 SHAPE = (2, 3, 4, 5)  # NHWC
 
@@ -284,6 +285,19 @@ def test_random_networks_keep_only_the_transposes_of_inputs_and_outputs(seed):
     result = propagated(graph)
     verify(result)
     assert transposes(result) <= 1 + (graph.outputs[0].type.rank == 4)
+
+
+def moved(graph: Graph) -> int:
+    """Elements moved by transposes."""
+    found = [n for n in graph.nodes if n.op.name == "nn.transpose"]
+    return sum(n.result.type.size for n in found if not keeps_order(n.operands[0].type.shape or (), n["permutation"]))
+
+
+@pytest.mark.parametrize("seeds", [range(i, i + 15) for i in range(0, 150, 15)], ids=str)
+def test_random_graphs_never_move_more(seeds):
+    for seed in seeds:
+        graph = PassManager().run(permuted_graph(seed), "eliminate-dead-code")
+        assert moved(propagated(graph)) <= moved(graph)
 
 
 def test_nhwc_networks_stay_as_they_are():
