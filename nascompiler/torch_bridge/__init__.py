@@ -4,6 +4,7 @@ Only this package and training import torch.
 """
 
 from nascompiler.torch_bridge.errors import TorchError, UnsupportedOp, UnsupportedOpsError
+from nascompiler.torch_bridge.importing.importer import import_torch
 from nascompiler.torch_bridge.module import GraphModule, from_module, to_module
 from nascompiler.torch_bridge.stateful import DropPath
 
@@ -14,5 +15,6 @@ __all__ = [
     "UnsupportedOp",
     "UnsupportedOpsError",
     "from_module",
+    "import_torch",
     "to_module",
 ]

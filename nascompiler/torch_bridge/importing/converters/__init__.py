@@ -1,0 +1,1 @@
+"""Converters from ATen operators to ops of the `nn` dialect, one family a file."""
