@@ -28,10 +28,10 @@ GRAPH_PASSES = (
     "fixpoint(canonicalize,fold-constants,eliminate-dead-code)",
     # Transposes of an NCHW model cancel; what is left stands at its inputs and outputs.
     "propagate-layout",
-    # Convolutions take in the batch norm, scale or shift behind them; the transposed weights become constants.
-    "fold-constants,fold-batch-norm",
-    # Axes are in NHWC order and layers plain now, as the patterns of written-out activations expect.
-    "recognise-activations",
+    # Transposed weights become constants, which layers take batch norms, scales and shifts into. Axes are in NHWC order
+    # then and layers plain, as the patterns of written-out activations expect; behind an activation that is whole,
+    # more can be folded into the next layer.
+    "fold-constants,fixpoint(fold-batch-norm,recognise-activations)",
     # Sequences become steps, which TVM can fuse.
     "unroll-lstm",
     # The same work is done once, and nothing dead is compiled.
