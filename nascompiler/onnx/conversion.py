@@ -38,6 +38,8 @@ class Scope:
         self.known = Known()
         self.channels_last: dict[Value, Value] = {}
         """NCHW value -> the NHWC value it was transposed from or to."""
+        self.permuted: dict[tuple[Value, tuple[int, ...]], Value] = {}
+        """Constants permuted already: weights that several nodes share stay shared."""
         self.images: dict[Value, Value] = {}
         """[N, C, W] value -> the same as [N, C, 1, W]."""
 
@@ -195,7 +197,10 @@ class Conversion:
     def transpose(self, value: Value, permutation: tuple[int, ...]) -> Value:
         """`value` with permuted dimensions; a constant is permuted here and now."""
         if value.array is not None and value.array.ndim == len(permutation):
-            return self.constant(np.ascontiguousarray(value.array.transpose(permutation)))
+            permuted = self._scope.permuted
+            if (value, permutation) not in permuted:
+                permuted[value, permutation] = self.constant(np.ascontiguousarray(value.array.transpose(permutation)))
+            return permuted[value, permutation]
         if permutation == tuple(range(len(permutation))):
             return value
         return self.op("transpose", value, permutation=permutation)

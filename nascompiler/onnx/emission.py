@@ -7,6 +7,7 @@ that work in any layout take the form that exists. So a graph whose images flow 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ class Emitter:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._names = set(reserved)
+        self._counts: Counter[str] = Counter()
         self._plain: dict[Value, str] = {}
         self._first: dict[Value, str] = {}
         self._constants: dict[tuple[str, tuple[int, ...] | None], str] = {}
@@ -38,10 +40,10 @@ class Emitter:
     # -- names
 
     def unique(self, hint: str) -> str:
-        name, count = hint, 0
+        name = hint
         while name in self._names:
-            count += 1
-            name = f"{hint}_{count}"
+            self._counts[hint] += 1
+            name = f"{hint}_{self._counts[hint]}"
         self._names.add(name)
         return name
 

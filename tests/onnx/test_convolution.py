@@ -59,6 +59,7 @@ def test_a_weight_that_is_computed_is_permuted_by_the_graph() -> None:
         {"strides": [2, 2], "auto_pad": "SAME_UPPER"},
         {"strides": [2, 2], "auto_pad": "SAME_LOWER"},
         {"strides": [2, 2], "output_shape": [12, 13]},
+        {"strides": [2, 2], "output_shape": [14, 16]},
         {"dilations": [2, 2]},
     ],
     ids=str,

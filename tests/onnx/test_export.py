@@ -106,6 +106,14 @@ def test_fused_activations_and_composites_are_written_out() -> None:
     assert {"HardSwish", "Clip", "Sigmoid"} < set(operators(exported(graph, {"x": normal(1, 4, 4, 3)})))
 
 
+def test_layer_norm_of_an_unknown_size_is_written_out() -> None:
+    b = Builder()
+    x = b.input("x", (2, None, None))
+    scaled = b.nn.layer_norm(x, b.constant(normal(1)), b.constant(normal(1)), axis=1)
+    proto = exported(b.outputs(y=b.nn.layer_norm(x), z=scaled), {"x": normal(2, 3, 4)})
+    assert "LayerNormalization" not in operators(proto)
+
+
 def test_outputs_may_be_inputs_constants_and_twice_the_same() -> None:
     b = Builder()
     x = b.input("x", (3,))

@@ -76,7 +76,9 @@ def _transposed_window(
         else:
             ends = list(strides)  # the output is stride times as long as the input
         totals = [span + e - end for span, e, end in zip(spans, extra, ends, strict=True)]
-        if min(totals) < 0:
+        extra = tuple(e - min(t, 0) for e, t in zip(extra, totals, strict=True))  # too short: longer at the end
+        totals = [max(t, 0) for t in totals]
+        if any(e >= stride for e, stride in zip(extra, strides, strict=True) if e):
             raise Refusal(f"its output is larger than input, kernel {list(kernel)} and strides {list(strides)} make it")
         smaller = [t // 2 for t in totals]
         larger = [t - t // 2 for t in totals]

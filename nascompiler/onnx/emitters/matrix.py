@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nascompiler.ir.graph import Node, Value
+from nascompiler.ir.types import Dim
 from nascompiler.onnx.emission import Emitter
 from nascompiler.onnx.emitters.registry import EmitTable
 from nascompiler.onnx.errors import Refusal
@@ -28,24 +29,41 @@ def _linear(e: Emitter, node: Node) -> None:
 
 
 def _layer_norm(e: Emitter, node: Node) -> None:
+    """ONNX's operator needs a scale of exactly the shape that is normalised; where there is none, small ops."""
     x, *parameters = node.operands
-    rank = x.type.rank
-    if rank is None or x.type.shape is None:
-        raise Refusal("the number of dimensions of its operand is not known")
-    axis = node["axis"] % rank
-    normalized = x.type.shape[axis:]
-    names = []
-    for index in range(max(len(parameters), 1)):
-        value = parameters[index] if index < len(parameters) else None
-        if value is not None and value.type.shape == normalized:
-            names.append(e.plain(value))
-        elif (value is None or value.array is not None) and all(isinstance(d, int) for d in normalized):
-            array = np.ones(1, x.type.dtype.numpy) if value is None or value.array is None else value.array
-            names.append(e.constant(np.broadcast_to(array, [int(d or 0) for d in normalized])))
-        else:
-            raise Refusal("layer_norm without a scale of the shape it normalises")
-    name = e.node("LayerNormalization", e.plain(x), *names, hint=node.result.name, axis=axis, epsilon=node["epsilon"])
+    shape = x.type.shape or ()
+    axis = node["axis"] % len(shape)
+    scale_and_bias: list[Value | None] = [*parameters] or [None]
+    names = [_exactly(e, v, shape[axis:], x) for v in scale_and_bias]
+    given = [name for name in names if name is not None]
+    if len(given) < len(names):
+        e.set_plain(node.result, _standardized(e, node, list(range(axis, len(shape)))))
+        return
+    name = e.node("LayerNormalization", e.plain(x), *given, hint=node.result.name, axis=axis, epsilon=node["epsilon"])
     e.set_plain(node.result, name)
+
+
+def _exactly(e: Emitter, value: Value | None, shape: tuple[Dim, ...], x: Value) -> str | None:
+    """A parameter broadcast to `shape` (ones when absent); None when that is not known before run time."""
+    if value is not None and value.type.shape == shape:
+        return e.plain(value)
+    sizes = [d for d in shape if isinstance(d, int)]
+    array = np.ones(1, x.type.dtype.numpy) if value is None else value.array
+    if array is None or len(sizes) < len(shape):
+        return None
+    return e.constant(np.broadcast_to(array, sizes), "" if value is None else value.name)
+
+
+def _standardized(e: Emitter, node: Node, axes: list[int]) -> str:
+    x, *parameters = node.operands
+    over = e.constant(np.array(axes, np.int64))
+    centered = e.node("Sub", e.plain(x), e.node("ReduceMean", e.plain(x), over))
+    variance = e.node("ReduceMean", e.node("Mul", centered, centered), over)
+    epsilon = e.constant(np.array(node["epsilon"], x.type.dtype.numpy))
+    result = e.node("Div", centered, e.node("Sqrt", e.node("Add", variance, epsilon)))
+    for operator, value in zip(("Mul", "Add"), parameters, strict=False):
+        result = e.node(operator, result, e.plain(value))
+    return result
 
 
 def _lstm(e: Emitter, node: Node) -> None:
