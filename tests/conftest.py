@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+collect_ignore = ["plugin"]  # a package of its own, which a test installs
 GOLDEN = Path(__file__).parent / "golden"
 
 
