@@ -93,7 +93,8 @@ def test_rounding_never_loses_ten_percent():
 
 
 def test_one_leaves_odd_widths_alone():
-    text = "nir 1\ngraph @m(%x: f32[1,8,8,3]) {\n  %y = arch.conv(%x) {filters=7}\n  %z = arch.pool(%y) {}\n  return z=%z\n}\n"
+    body = "%y = arch.conv(%x) {filters=7}\n  %z = arch.pool(%y) {}\n  return z=%z"
+    text = f"nir 1\ngraph @m(%x: f32[1,8,8,3]) {{\n  {body}\n}}\n"
     graph = parse(text)
     assert run_pipeline(graph, "scale-width{multiplier=1}") is graph
     assert filters(run_pipeline(graph, "scale-width{multiplier=2}"))[0] == 16
@@ -110,5 +111,5 @@ def test_outputs_keep_their_size():
 
 @pytest.mark.parametrize("width", [0, -1, "inf", 1000])
 def test_multipliers_that_make_no_sense(width):
-    with pytest.raises(UsageError, match="multiplier is .*accepted: numbers above 0, up to 100"):
+    with pytest.raises(UsageError, match=r"multiplier is .*accepted: numbers above 0, up to 100"):
         run_pipeline(zoo.load("mobilenet-v2"), f"scale-width{{multiplier={width}}}")

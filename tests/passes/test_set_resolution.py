@@ -33,7 +33,7 @@ def test_the_smallest_accepted_resolution_expands_and_one_less_is_refused(name):
 
 @pytest.mark.parametrize("size", ["0", "-3", '"axb"', '"224x"', '"1x2x3"', "1.5"])
 def test_sizes_that_are_none(size):
-    with pytest.raises(UsageError, match="size.*accepted: "):
+    with pytest.raises(UsageError, match=r"size.*accepted: "):
         run_pipeline(zoo.load("mobilenet-v2"), f"set-resolution{{size={size}}}")
 
 

@@ -47,7 +47,7 @@ def test_faulty_strings(text, message):
 
 
 def test_all_faults_at_once_and_what_strings_cannot_say():
-    with pytest.raises(UsageError, match="(?s)repeats.*stride"):
+    with pytest.raises(UsageError, match=r"(?s)repeats.*stride"):
         mnasnet(["r0_k3_s11_e1_i32_o16", "r1_k3_s1_e1_i32_o16"])
     attributes = {**list(zoo.load("mnasnet-a1").nodes)[1].attributes, "op": "conv"}
     with pytest.raises(UsageError, match="neither regular convolutions"):

@@ -53,5 +53,5 @@ def test_every_entry_says_where_it_comes_from():
 
 
 def test_an_unknown_name():
-    with pytest.raises(UsageError, match="unknown model 'mobilenet-v3' .*accepted: .*mobilenet-v3-large"):
+    with pytest.raises(UsageError, match=r"unknown model 'mobilenet-v3' .*accepted: .*mobilenet-v3-large"):
         zoo.load("mobilenet-v3")

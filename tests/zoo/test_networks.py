@@ -9,12 +9,12 @@ from nascompiler.ir import evaluate
 from nascompiler.passes.expansion.statistics import natural_images
 
 CLASSIFIERS = [name for name in zoo.names() if zoo.load(name).inputs[0].type.rank == 4]
-LARGE = ("nasnet-a-large", "nasnet-a-mobile", "nasnet-a-cifar", "resnet-50")
+SMALL = ("mnasnet-small", "mobilenet-v2", "mobilenet-v3-small")
 
 
 def sized(names):
-    """Large networks are for the slow run."""
-    return [pytest.param(n, marks=pytest.mark.slow) if n.startswith("cnn") or n in LARGE else n for n in names]
+    """The large networks are for the slow run."""
+    return [n if n in SMALL else pytest.param(n, marks=pytest.mark.slow) for n in names]
 
 
 def images(count, type, seed=100):
