@@ -13,7 +13,7 @@ from nascompiler.ir.channels.analysis import channel_structure
 from nascompiler.ir.channels.structure import ChannelGroup, ChannelStructure, Segments
 from nascompiler.ir.constant import Constant
 from nascompiler.ir.errors import UsageError
-from nascompiler.ir.graph import Graph, Node, Value, infer_all
+from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.types import Array, TensorType
 from nascompiler.ir.verify import verify
 
@@ -34,27 +34,47 @@ def remove_channels(graph: Graph, keep: Mapping[int, Indices], structure: Channe
     that was not valid.
     """
     structure = structure or channel_structure(graph)
-    if structure.graph is not graph or structure.version != graph.version:
-        raise UsageError("the channel structure is not of this graph as it is now; compute it again")
+    if structure.graph is not graph:
+        raise UsageError("the channel structure is that of another graph; compute it again")
     kept = _checked(structure, keep)
-    if not kept:
-        return
+    if kept:
+        _remove(graph, structure, kept, {})
+
+
+def without_channels(structure: ChannelStructure, keep: Mapping[int, Indices]) -> Graph:
+    """A copy of the structure's graph with only the given channels of the given groups; see `remove_channels`.
+
+    Trying many selections on one graph analyses it only once this way.
+    """
+    kept = _checked(structure, keep)
+    copy, moved = structure.graph.clone_with_map()
+    if kept:
+        _remove(copy, structure, kept, moved)
+    return copy
+
+
+def _remove(
+    graph: Graph, structure: ChannelStructure, kept: Mapping[int, Positions], moved: Mapping[Value, Value]
+) -> None:
+    """Slice constants, types and attributes of `graph`, in which the values of the structure have `moved`."""
     selection = _Selection(kept)
-    for value, axes in structure.axes.items():
+    for original, axes in structure.axes.items():
         chosen = {axis: found for axis, segments in axes.items() if (found := selection.of(segments)) is not None}
         if not chosen:
             continue
+        value = moved.get(original, original)
         if value.constant is not None:
             _replace_constant(graph, value, chosen)
-        elif value.type.quantization is not None:
+        else:
             graph.set_type(value, _sliced_type(value.type, chosen))
-    _count_again(graph, structure, selection)
-    infer_all(graph)
-    verify(graph)
+    _count_again(graph, structure, selection, moved)
+    verify(graph)  # which infers every type again, and compares
 
 
 def _checked(structure: ChannelStructure, keep: Mapping[int, Indices]) -> dict[int, Positions]:
     """The indices by group; groups that keep every channel in place are left out."""
+    if structure.version != structure.graph.version:
+        raise UsageError("the graph has changed since its channel structure was computed; compute it again")
     kept: dict[int, Positions] = {}
     problems: list[str] = []
     for index, indices in keep.items():
@@ -70,6 +90,8 @@ def _checked(structure: ChannelStructure, keep: Mapping[int, Indices]) -> dict[i
             kept[index] = wanted.astype(np.int64)
             if group.frozen:
                 problems.append(f"group {index} ({group.length} channels) is frozen: {'; '.join(group.frozen)}")
+    if kept and (missing := [v for v in structure.axes if v.constant is not None and v.constant.is_placeholder]):
+        problems.append(f"the values of {missing[0]!r} are not loaded: give the weights file")
     if problems:
         raise UsageError("these channels cannot be removed: " + "\n  ".join(["", *problems]).rstrip())
     return kept
@@ -113,8 +135,6 @@ class _Selection:
 def _replace_constant(graph: Graph, value: Value, chosen: Mapping[int, Positions]) -> None:
     constant = value.constant
     assert constant is not None
-    if constant.is_placeholder:
-        raise UsageError(f"the values of {value!r} are not loaded: give the weights file")
 
     def make() -> Array:
         array = constant.array
@@ -140,7 +160,9 @@ def _sliced_type(type: TensorType, chosen: Mapping[int, Positions]) -> TensorTyp
     return replace(type, shape=tuple(shape), quantization=quantization)
 
 
-def _count_again(graph: Graph, structure: ChannelStructure, selection: _Selection) -> None:
+def _count_again(
+    graph: Graph, structure: ChannelStructure, selection: _Selection, moved: Mapping[Value, Value]
+) -> None:
     """Bring the attributes up to date that count channels."""
     changed: dict[Node, dict[str, Attribute]] = {}
     for use in structure.attributes:
@@ -148,11 +170,14 @@ def _count_again(graph: Graph, structure: ChannelStructure, selection: _Selectio
         if places is None:
             continue
         count = int(np.count_nonzero(places < use.position))
-        attributes = changed.setdefault(use.node, {})
+        result = use.node.results[0]
+        node = moved.get(result, result).producer
+        assert node is not None
+        attributes = changed.setdefault(node, {})
         if use.entry is None:
             attributes[use.attribute] = count
             continue
-        entries = attributes.get(use.attribute, use.node[use.attribute])
+        entries = attributes.get(use.attribute, node[use.attribute])
         assert isinstance(entries, tuple)
         attributes[use.attribute] = (*entries[: use.entry], count, *entries[use.entry + 1 :])
     for node, attributes in changed.items():

@@ -214,11 +214,15 @@ def gather(flow: Flow) -> None:
     """Axes beside the gathered one; of a constant table its last axis."""
     rank, inserted = len(flow.shape(0)), len(flow.shape(1)) - 1
     along = flow["axis"] % rank
+    table = flow.node.operands[0].is_constant
     axes = set(flow.tracked(0)) - {along}
-    if flow.node.operands[0].is_constant and along != rank - 1:
+    if table and along != rank - 1:
         axes.add(rank - 1)
     for axis in sorted(axes):
-        flow.give(axis + inserted * (axis > along), flow.take(0, axis))
+        pattern = flow.take(0, axis, Role.OUTPUT if table else Role.EACH)
+        flow.give(axis + inserted * (axis > along), pattern)
+        if table:
+            flow.make(pattern)
 
 
 def depth_to_space(flow: Flow) -> None:

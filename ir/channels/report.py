@@ -13,8 +13,9 @@ from nascompiler.ir.graph import Node
 class GroupRow:
     """A channel group as `inspect --channel-groups` shows it.
 
-    `frozen` are the reasons why its channels stay; nodes are named by result and op, constants with the axis that the
-    channels index and what the node does with them (in, out, each).
+    `frozen` are the reasons why its channels stay. Nodes go by the name of their result, or as `#12 conv2d`; constants
+    by theirs, or as `weight of #12 conv2d`, with the axis that the channels index and what the node does along it: in
+    (sums over them), out (makes them) or each.
     """
 
     group: int
@@ -33,11 +34,11 @@ def describe(structure: ChannelStructure) -> list[GroupRow]:
     numbers = {node: number for number, node in enumerate(structure.graph.nodes)}
 
     def name(node: Node) -> str:
-        return f"{node.results[0].name or numbers[node]} ({node.op.name})"
+        return node.results[0].name or f"#{numbers[node]} {node.op.name.partition('.')[2]}"
 
     def constant(use: ConstantAxis) -> str:
-        own = f"@{use.value.name} " if use.value.name else ""
-        return f"{own}{use.operand}[{use.axis}] of {name(use.node)} {use.role.value}"
+        own = f"@{use.value.name}" if use.value.name else f"{use.operand} of {name(use.node)}"
+        return f"{own}[{use.axis}] {use.role.value}"
 
     return [
         GroupRow(

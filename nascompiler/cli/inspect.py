@@ -19,9 +19,11 @@ from nascompiler.cli.common import (
     print_json,
     table,
 )
+from nascompiler.ir.errors import UsageError
 from nascompiler.summary import Summary
 
 if TYPE_CHECKING:
+    from nascompiler.ir import Graph
     from nascompiler.ir.channels import GroupRow
 
 
@@ -40,7 +42,6 @@ def inspect(
 ) -> None:
     """Show parameters, multiply-adds, level, inputs, outputs, ops and channel groups of a model."""
     from nascompiler import api
-    from nascompiler.ir.channels import channel_structure, describe
 
     graph = api.load(model, shapes=parse_shapes(shape), width=width, resolution=resolution, head=head)
     summary = api.inspect(graph)
@@ -49,12 +50,12 @@ def inspect(
     elif json:
         data = summary.to_json(nodes=nodes)
         if channel_groups:
-            data["channel_groups"] = [row.to_json() for row in describe(channel_structure(graph))]
+            data["channel_groups"] = [row.to_json() for row in _channel_groups(graph)]
         print_json(data)
     else:
         _show(summary, nodes)
         if channel_groups:
-            _show_channel_groups(describe(channel_structure(graph)))
+            _show_channel_groups(_channel_groups(graph))
 
 
 def _show(summary: Summary, nodes: bool) -> None:
@@ -80,6 +81,16 @@ def _show(summary: Summary, nodes: bool) -> None:
         )
 
 
+def _channel_groups(graph: Graph) -> list[GroupRow]:
+    """Those of the network; an architecture is expanded first."""
+    from nascompiler.architecture import expanded
+    from nascompiler.ir.channels import channel_structure, describe
+
+    if graph.is_open:
+        raise UsageError(f"{graph.name} has open choices, so its channels are open too; close them with decide first")
+    return describe(channel_structure(expanded(graph)))
+
+
 def _show_channel_groups(rows: list[GroupRow]) -> None:
     table(
         ("group", ">channels", "removable", "producers", "consumers", "constants"),
@@ -90,7 +101,7 @@ def _show_channel_groups(rows: list[GroupRow]) -> None:
                 "no: " + _some(row.frozen) if row.frozen else "yes" if row.channels > 1 else "no: the only one",
                 _some(row.producers),
                 _some(row.consumers),
-                _some(row.constants),
+                _some(row.constants, 1),
             )
             for row in rows
         ],
@@ -99,7 +110,7 @@ def _show_channel_groups(rows: list[GroupRow]) -> None:
 
 def _some(names: Sequence[str], most: int = 2) -> str:
     """The first names, and how many more there are; all of them are in the JSON."""
-    shown = "; ".join(names[:most])
+    shown = ", ".join(names[:most])
     return f"{shown} +{len(names) - most}" if len(names) > most else shown
 
 

@@ -71,3 +71,15 @@ def test_channel_groups_as_a_table(cli: Any, small_onnx: Path) -> None:
     assert result.code == 0
     assert "no: graph input 'image'" in result.out
     assert "yes" in result.out
+
+
+def test_channel_groups_of_an_architecture_are_those_of_its_network(cli: Any) -> None:
+    rows = json.loads(cli("inspect", "mobilenet-v1", "--channel-groups", "--json").out)["channel_groups"]
+    assert [row["channels"] for row in rows[:4]] == [3, 32, 64, 128]
+    assert sum(not row["frozen"] for row in rows) == 14
+
+
+def test_channel_groups_of_a_search_space(cli: Any) -> None:
+    result = cli("inspect", "mnasnet", "--channel-groups")
+    assert result.code == 2
+    assert "decide" in result.err

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nascompiler.ir import Constant, DType, Graph, TensorType, UsageError, Value, evaluate, graph_cost, parse, verify
-from nascompiler.ir.channel_edit import remove_channels
+from nascompiler.ir.channel_edit import remove_channels, without_channels
 from nascompiler.ir.channels import Role, channel_structure
 from nascompiler.ir.types import Quantization
 from tests.ir.channel_networks import (
@@ -85,6 +85,28 @@ def test_keeping_all_in_another_order_permutes() -> None:
     keep = {g.index: generator.permutation(g.length).tolist() for g in channel_structure(graph).free_groups}
     inputs = random_inputs(graph)
     close(evaluate(removed(graph, keep), inputs), evaluate(graph, inputs))
+
+
+def test_a_pruning_pass_keeps_the_largest_filters() -> None:
+    """The example of the package's documentation."""
+    b = NetworkBuilder(0)
+    weight = np.zeros((1, 1, 3, 8))
+    weight[..., [1, 2, 6, 7]] = 1
+    y = b.nn.relu(b.nn.conv2d(b.input(1, 4, 4, 3), b.builder.constant(weight)))
+    graph = b.outputs(y=b.conv(y, 2))
+    structure = channel_structure(graph)
+    keep = {}
+    for group in structure.free_groups:
+        norms = np.zeros(group.length)
+        for use in group.constants:
+            if use.role is Role.OUTPUT and use.value.array is not None:
+                filters = np.moveaxis(use.value.array, use.axis, 0)
+                filters = filters[structure.positions(use.value, group.index, use.axis)]
+                norms += np.square(filters.reshape(group.length, -1)).sum(axis=1)
+        keep[group.index] = np.sort(np.argsort(norms)[group.length // 2 :])
+    smaller = without_channels(structure, keep)
+    inputs = random_inputs(graph)
+    close(evaluate(smaller, inputs), evaluate(graph, inputs))
 
 
 # -- every op, between layers whose channels may go
@@ -219,11 +241,14 @@ def test_lazy_weights_stay_lazy() -> None:
     assert made == [1]
 
 
-def test_the_original_is_not_touched() -> None:
-    graph = random_network(1)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_copy_without_channels_is_the_same_and_leaves_the_original(seed: int) -> None:
+    graph = random_network(seed)
     before = str(graph)
-    removed(graph, random_selection(channel_structure(graph), 1))
-    assert str(graph) == before
+    structure = channel_structure(graph)
+    keep = random_selection(structure, seed)
+    assert str(without_channels(structure, keep)) == str(removed(graph, keep))
+    assert str(without_channels(structure, {})) == before == str(graph)
 
 
 def test_the_result_prints_and_parses() -> None:
@@ -268,6 +293,8 @@ def test_a_structure_of_another_state_is_refused() -> None:
     graph.set_outputs({"y": graph.outputs[0]})
     with pytest.raises(UsageError, match="compute it again"):
         remove_channels(graph, {}, structure)
+    with pytest.raises(UsageError, match="compute it again"):
+        without_channels(structure, {})
 
 
 def test_weights_that_are_not_loaded() -> None:

@@ -288,6 +288,15 @@ def test_lstm_gates_are_four_times_the_state() -> None:
     assert [g.length for g in structure.free_groups] == [6, 4]
 
 
+def test_an_embedding_makes_channels() -> None:
+    b = NetworkBuilder(0)
+    x = b.nn.gather(b.weight(10, 6), b.builder.input("words", (2, 5), DType.I64))
+    group = only(channel_structure(b.outputs(y=b.linear(x, 2))), x)
+    assert group.is_free
+    assert [n.op.name for n in group.producers] == ["nn.gather"]
+    assert [(u.operand, u.axis, u.role) for u in group.constants][0] == ("x", 1, Role.OUTPUT)
+
+
 def test_nchw_networks_are_followed_through_transposes() -> None:
     b = NetworkBuilder(0)
     nn, x = b.nn, b.input(1, 3, 4, 4)
@@ -446,8 +455,8 @@ def test_description() -> None:
         "group": 1,
         "channels": 8,
         "frozen": (),
-        "producers": ("stem (nn.conv2d)",),
-        "consumers": ("2 (nn.conv2d)",),
-        "constants": ("@stem_weight weight[3] of stem (nn.conv2d) out", "weight[2] of 2 (nn.conv2d) in"),
+        "producers": ("stem",),
+        "consumers": ("#2 conv2d",),
+        "constants": ("@stem_weight[3] out", "weight of #2 conv2d[2] in"),
     }
     assert rows[0].frozen == ("graph input 'x'",)
