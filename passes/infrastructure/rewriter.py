@@ -153,9 +153,8 @@ def _neighbourhood(nodes: Iterable[Node]) -> Iterable[Node]:
     for node in dict.fromkeys(n for n in nodes if not n.is_erased and not n.is_terminator):
         yield node
         for value in node.results:
-            users = value.users
-            if len(users) <= 16:
-                yield from users
+            if value.use_count <= 16:
+                yield from value.users
 
 
 def _try(rule: Rule, node: Node, rewriter: Rewriter, context: PassContext, reported: set[tuple[str, Node]]) -> bool:
