@@ -12,8 +12,8 @@ def specialize(
 ) -> Graph:
     """The architecture with another head, width multiplier and input size, in this order; None leaves each as it is.
 
-    `resolution` is in pixels, `224` or `"1024x2048"` (height x width). Raises UsageError for values that are not
-    accepted, naming those that are, and for a graph that is a network already.
+    `resolution` is in pixels, `224` or `"1024x2048"` (height x width). A network can only become narrower. Raises
+    UsageError for values that are not accepted, naming those that are.
     """
     steps = []
     if head is not None:
@@ -22,10 +22,10 @@ def specialize(
         steps.append(Step(make_pass("scale-width", {"multiplier": width})))
     if resolution is not None:
         steps.append(Step(make_pass("set-resolution", {"size": resolution})))
-    if steps and graph.level != "arch":
+    if graph.level != "arch" and (head is not None or resolution is not None):
         raise UsageError(
-            f"width, resolution and head apply to architectures (see `nascompiler zoo`); {graph.name} is a network "
-            "already: give open sizes by --shape"
+            f"resolution and head apply to architectures (see `nascompiler zoo`); {graph.name} is a network already: "
+            "give open sizes by --shape"
         )
     return run_pipeline(graph, Pipeline(tuple(steps))) if steps else graph
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import isfinite
 
-from nascompiler.ir import Graph, Node
+import numpy as np
+from numpy.typing import NDArray
+
+from nascompiler.ir import Graph, Node, UsageError
+from nascompiler.ir.channel_edit import remove_channels
+from nascompiler.ir.channels import ChannelGroup, ChannelStructure, Role, channel_structure
 from nascompiler.passes.expansion.families import Family, family_of
 from nascompiler.passes.infrastructure.base import Nothing, Pass, PassContext
 from nascompiler.passes.infrastructure.registry import register_pass
@@ -30,9 +35,12 @@ class ScaleWidth(Pass):
 
     What the family leaves alone stays: the last convolution of MnasNet always, of MobileNetV2 below 1, the hidden
     layer of MobileNetV3 below 1. A layer that makes an output of the network keeps its size.
+
+    A network, whose weights are given, can only become narrower: of every group of channels that stay or go together
+    (see `ir.channels`) the ones with the largest filters stay, as many as the same rounding gives.
     """
 
-    requires_level = ("arch",)
+    requires_level = ("arch", "nn")
     requires = frozenset({"closed"})
     preserves = Nothing("another architecture")
 
@@ -44,6 +52,9 @@ class ScaleWidth(Pass):
 
     def run(self, graph: Graph, context: PassContext) -> None:
         family = family_of(graph)
+        if graph.level == "nn":
+            self._narrow(graph, family, context)
+            return
         for node in graph.nodes:
             attribute = WIDTHS.get(node.op.name)
             if attribute is None or _makes_output(node):
@@ -52,6 +63,33 @@ class ScaleWidth(Pass):
             if scaled != node[attribute]:
                 context.count(f"{node.op.name} scaled")
                 graph.set_attributes(node, **{attribute: scaled})
+
+    def _narrow(self, graph: Graph, family: Family, context: PassContext) -> None:
+        if self.multiplier > 1:
+            raise UsageError(
+                f"multiplier is {self.multiplier:g}; accepted for a network: numbers above 0, up to 1 (only an "
+                "architecture can become wider)"
+            )
+        structure = channel_structure(graph)
+        keep: dict[int, NDArray[np.intp]] = {}
+        for group in structure.free_groups:
+            count = min(group.length, family.scaled(group.length, self.multiplier))
+            if count < group.length:
+                norms = filter_norms(structure, group)
+                keep[group.index] = np.sort(np.argsort(-norms, kind="stable")[:count])
+        context.count("groups narrowed", len(keep))
+        remove_channels(graph, keep, structure)
+
+
+def filter_norms(structure: ChannelStructure, group: ChannelGroup) -> NDArray[np.float64]:
+    """The squared L2 norm of all filters that make each channel of a group: [channels]."""
+    norms = np.zeros(group.length)
+    for use in group.constants:
+        if use.role is Role.OUTPUT and use.value.constant is not None:
+            places = structure.positions(use.value, group.index, use.axis)
+            filters = np.moveaxis(use.value.constant.array.astype(np.float64), use.axis, 0)[places]
+            norms += np.square(filters).reshape(group.length, -1).sum(axis=1)
+    return norms
 
 
 def _makes_output(node: Node) -> bool:

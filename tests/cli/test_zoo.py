@@ -60,7 +60,7 @@ def test_bad_input_names_the_field_and_what_is_accepted(cli: Any, arguments: tup
 
 
 def test_options_of_architectures_do_not_fit_networks(cli: Any, small_onnx: Any) -> None:
-    result = cli("inspect", small_onnx, "--width", "0.5")
+    result = cli("inspect", small_onnx, "--resolution", "64")
     assert result.code == 2
     assert "apply to architectures" in result.err
 

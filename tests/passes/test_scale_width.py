@@ -1,9 +1,10 @@
 """scale-width by the rules of each family, held against what was published."""
 
+import numpy as np
 import pytest
 
 from nascompiler import zoo
-from nascompiler.ir import UsageError, graph_cost, parse
+from nascompiler.ir import UsageError, evaluate, graph_cost, parse
 from nascompiler.passes import run_pipeline
 
 
@@ -113,3 +114,33 @@ def test_outputs_keep_their_size():
 def test_multipliers_that_make_no_sense(width):
     with pytest.raises(UsageError, match=r"multiplier is .*accepted: numbers above 0, up to 100"):
         run_pipeline(zoo.load("mobilenet-v2"), f"scale-width{{multiplier={width}}}")
+
+
+def test_networks_become_narrower_by_groups_of_channels():
+    graph = run_pipeline(zoo.load("mobilenet-v3-small"), "set-resolution{size=32},expand-cells")
+    half = run_pipeline(graph, "scale-width{multiplier=0.5}")
+    shapes = {v.name: v.type.static_shape for v in half.constants}
+    assert shapes["bneck4.expand.weight"] == (1, 1, 16, 48)  # 24 and 96 channels before
+    assert shapes["logits.linear.weight"] == (512, 1000)
+    assert half.inputs[0].type == graph.inputs[0].type
+    y = evaluate(half, {"image": np.ones((1, 32, 32, 3), np.float32)})["logits"]
+    assert np.isfinite(y).all()
+
+
+def test_the_channels_with_the_largest_filters_stay():
+    body = "%h = arch.conv(%x) {filters=16, kernel=1, batch_norm=false}\n  %y = arch.conv(%h) {filters=4, kernel=1}"
+    text = f"nir 1\ngraph @m(%x: f32[1,4,4,3]) {{\n  {body}\n  return y=%y\n}}\n"
+    graph = run_pipeline(parse(text), "expand-cells")
+    before, after = (
+        next(v.array for v in g.constants if v.name == "h.conv.weight")
+        for g in (graph, run_pipeline(graph, "scale-width{multiplier=0.5}"))
+    )
+    bias = next(v.array for v in graph.constants if v.name == "h.conv.bias")
+    norms = np.square(before).sum(axis=(0, 1, 2)) + np.square(bias)
+    assert np.array_equal(after, before[..., np.sort(np.argsort(-norms)[:8])])
+
+
+def test_networks_cannot_become_wider():
+    graph = run_pipeline(zoo.load("mobilenet-v3-small"), "expand-cells")
+    with pytest.raises(UsageError, match=r"multiplier is 1.5; accepted for a network: numbers above 0, up to 1"):
+        run_pipeline(graph, "scale-width{multiplier=1.5}")
