@@ -294,7 +294,7 @@ def test_an_embedding_makes_channels() -> None:
     group = only(channel_structure(b.outputs(y=b.linear(x, 2))), x)
     assert group.is_free
     assert [n.op.name for n in group.producers] == ["nn.gather"]
-    assert [(u.operand, u.axis, u.role) for u in group.constants][0] == ("x", 1, Role.OUTPUT)
+    assert next((u.operand, u.axis, u.role) for u in group.constants) == ("x", 1, Role.OUTPUT)
 
 
 def test_nchw_networks_are_followed_through_transposes() -> None:
