@@ -67,6 +67,10 @@ class Analyses:
             cache[analysis] = (graph.version, result)
         return result  # type: ignore[no-any-return]
 
+    def forget(self, graph: Graph) -> None:
+        """Drop the results for a graph that is done with; a result may refer to its graph and keep it alive."""
+        self._cache.pop(graph, None)
+
 
 @dataclass
 class PassContext:

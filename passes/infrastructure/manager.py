@@ -77,7 +77,11 @@ class PassManager:
             raise
         if not changed:
             self._untouched = (graph, clone)
-        return clone if changed else graph
+        if not changed:
+            self.analyses.forget(clone)
+            return graph
+        self.analyses.forget(graph)
+        return clone
 
 
 def _state(graph: Graph) -> object:
