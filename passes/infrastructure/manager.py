@@ -77,8 +77,6 @@ class PassManager:
             raise
         if not changed:
             self._untouched = (graph, clone)
-        if not changed:
-            self.analyses.forget(clone)
             return graph
         self.analyses.forget(graph)
         return clone
