@@ -422,8 +422,7 @@ def infer_types(node: Node) -> tuple[TensorType, ...]:
     operands do not fit.
     """
     op = node.op
-    required = sum(not (o.optional or o.variadic) for o in op.operands)
-    if len(node.operands) < required or (node.operands and op.operand_at(len(node.operands) - 1) is None):
+    if len(node.operands) < op.required_operands or (node.operands and op.operand_at(len(node.operands) - 1) is None):
         expected = ", ".join(o.name + ("?" if o.optional else "..." if o.variadic else "") for o in op.operands)
         raise InferenceError(f"{op.name} got {len(node.operands)} operands; it takes ({expected})")
     for index, value in enumerate(node.operands):
@@ -435,7 +434,7 @@ def infer_types(node: Node) -> tuple[TensorType, ...]:
         if declared.rank is not None and value.type.rank not in (None, declared.rank):
             raise InferenceError(f"{op.name}: {declared.name} is {value.type}; it must have {declared.rank} dimensions")
     types = tuple(v.type for v in node.operands)
-    if op.is_open(node.attributes) or any(t.shape is None for t in types if op.dialect != "arch"):
+    if op.is_open(node.attributes) or (op.dialect != "arch" and any(t.shape is None for t in types)):
         dtype = partial_dtype(node, types)
         return (TensorType(None, dtype),) * op.result_count(node.attributes)
     extra: dict[str, Any] = {}

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
@@ -84,9 +85,14 @@ class OpDef:
         if self.evaluate is None and self.decompose is None and self.dialect != "arch":
             raise ValueError(f"{self.name}: an op needs a reference evaluation or a decomposition")
 
-    @property
+    @cached_property
     def dialect(self) -> str:
         return self.name.partition(".")[0]
+
+    @cached_property
+    def required_operands(self) -> int:
+        """How many operands a node must have at least."""
+        return sum(not (o.optional or o.variadic) for o in self.operands)
 
     @property
     def is_composite(self) -> bool:
