@@ -34,14 +34,17 @@ def load(
     resolution: int | str | None = None,
     head: str | None = None,
 ) -> Graph:
-    """A graph from an .onnx file, a graph file of ours (.nir), or the name of an architecture or search space.
+    """A graph from a file (.onnx, .pt2 of torch.export, .nir of ours), or the name of an architecture or search space.
 
     Architectures stay at the arch level; `width`, `resolution` and `head` change them, see `architecture.specialize`.
     Raises ModelError when the file cannot be read or the model is not supported, listing every reason; UsageError for
     an unknown name, and for shapes and options that do not fit.
     """
     path = Path(model)
-    if path.suffix != graph_files.SUFFIX and (path.suffix == ".onnx" or path.is_file()):
+    if path.suffix == ".pt2":
+        graph = _from_torch(path)
+        graph = optimize(graph, fix_shapes_text(shapes)) if shapes else graph
+    elif path.suffix != graph_files.SUFFIX and (path.suffix == ".onnx" or path.is_file()):
         from nascompiler.onnx import import_onnx
 
         graph = import_onnx(path, shapes=shapes)
@@ -50,6 +53,14 @@ def load(
         graph = graph_files.load(path) if path.suffix == graph_files.SUFFIX else _named(str(model))
         graph = optimize(graph, fix_shapes_text(shapes)) if shapes else graph
     return specialize(graph, width=width, resolution=resolution, head=head)
+
+
+def _from_torch(path: Path) -> Graph:
+    try:
+        from nascompiler.torch_bridge import import_torch, load_program
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{path}: importing .pt2 files needs torch: pip install 'nascompiler[torch]'") from error
+    return import_torch(load_program(path), name=path.stem)
 
 
 def _named(name: str) -> Graph:

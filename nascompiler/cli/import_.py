@@ -11,7 +11,7 @@ from nascompiler.cli.common import ShapeOption, count, parse_shapes, say
 
 
 def import_(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="An .onnx file, or a .pt2 file of torch.export.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.nir", help="Graph file to write.")],
     shape: ShapeOption = None,
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,6 +20,16 @@ _ROUNDS = 6
 """How often decompositions are looked for in what earlier ones left."""
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings that torch's exporter raises about torch's own code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*_flat_weights.*")
+        yield
+
+
 def capture(
     module: nn.Module, example: Sequence[Any] | Mapping[str, Any], dynamic_shapes: Any = None
 ) -> ExportedProgram:
@@ -28,9 +40,10 @@ def capture(
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        if isinstance(example, Mapping):
-            return torch.export.export(module, (), dict(example), dynamic_shapes=dynamic_shapes)
-        return torch.export.export(module, tuple(example), dynamic_shapes=dynamic_shapes)
+        with quiet():
+            if isinstance(example, Mapping):
+                return torch.export.export(module, (), dict(example), dynamic_shapes=dynamic_shapes)
+            return torch.export.export(module, tuple(example), dynamic_shapes=dynamic_shapes)
     except Exception as error:
         raise TorchError(f"torch.export cannot trace {type(module).__name__}: {error}") from error
     finally:
@@ -55,14 +68,15 @@ def functional(program: ExportedProgram) -> ExportedProgram:
     Raises TorchError with torch's reason when it cannot be done.
     """
     try:
-        program = program.run_decompositions({})
-        known = torch.export.default_decompositions()
-        for _ in range(_ROUNDS):
-            missing = _unconverted(program)
-            chosen = {target: known[target] for target in missing if target in known}
-            if not chosen:
-                break
-            program = program.run_decompositions(chosen)
+        with quiet():
+            program = program.run_decompositions({})
+            known = torch.export.default_decompositions()
+            for _ in range(_ROUNDS):
+                missing = _unconverted(program)
+                chosen = {target: known[target] for target in missing if target in known}
+                if not chosen:
+                    break
+                program = program.run_decompositions(chosen)
     except Exception as error:
         raise TorchError(f"torch cannot decompose the program: {error}") from error
     return program

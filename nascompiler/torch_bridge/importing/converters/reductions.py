@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any
 
 from nascompiler.ir.graph import Value
+from nascompiler.torch_bridge.errors import Refusal
 from nascompiler.torch_bridge.importing.conversion import Conversion
 from nascompiler.torch_bridge.importing.converters.registry import Family, Function
 
@@ -57,6 +59,18 @@ def _argument(op: str) -> Function:
 
 FAMILY.add(_argument("argmax"), "argmax")
 FAMILY.add(_argument("argmin"), "argmin")
+
+
+@FAMILY.op("linalg_vector_norm")
+def vector_norm(c: Conversion) -> Value:
+    """The sum of absolute values, the root of the sum of squares, or the largest absolute value."""
+    x, order = c.cast(c.value(), c.dtype), c.number("ord")
+    how = {"axes": c.axes(x, "dim"), "keepdims": c.boolean("keepdim")}
+    if order == 2:
+        return c.op("sqrt", c.op("reduce_sum", c.op("mul", x, x), **how))
+    if order not in (1, inf):
+        raise Refusal(f"ord={order}; accepted: 1, 2 and inf")
+    return c.op("reduce_sum" if order == 1 else "reduce_max", c.op("abs", x), **how)
 
 
 @FAMILY.op("var")
