@@ -10,13 +10,14 @@ import torch
 
 from nascompiler.ir import Graph, evaluate, verify
 from nascompiler.passes import run_pipeline
+from nascompiler.passes.expansion.statistics import natural_images
 from nascompiler.torch_bridge import to_module
 from tests.torch_bridge.comparing import assert_agrees
 
 SMALL = {
     "nasnet": "set-resolution{size=8},scale-width{multiplier=0.125}",
-    "mnasnet": "set-resolution{size=32},scale-width{multiplier=0.25}",
-    "mobilenet-v3-layers": "set-resolution{size=32},scale-width{multiplier=0.25}",
+    "mnasnet": "set-resolution{size=64},scale-width{multiplier=0.25}",
+    "mobilenet-v3-layers": "set-resolution{size=64},scale-width{multiplier=0.25}",
 }
 """What makes the architectures of a space small."""
 
@@ -33,7 +34,7 @@ def agrees_with_torch(architecture: Graph, shrink: str) -> None:
     network = run_pipeline(architecture, "expand-cells")
     verify(network)
     shape = network.inputs[0].type.static_shape
-    image = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    image = natural_images(shape, np.random.default_rng(1)).astype(np.float32)
     with one_thread():
         actual = to_module(network).eval().run({"image": image})
     expected = evaluate(network, {"image": image})
