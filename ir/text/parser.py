@@ -106,6 +106,11 @@ class _Parser:
             raise self.error(f"expected {what}, found {token!r}")
         return self.unquote(token[1:]) if token[1] == '"' else token[1:]
 
+    def own_name(self) -> str:
+        """The name that the reference just read gives to a value: none if the printer chose it, a bare number."""
+        token = self.tokens[self.at - 1]
+        return "" if token[1:].isdecimal() else self.unquote(token[1:]) if token[1] == '"' else token[1:]
+
     def unquote(self, token: str) -> str:
         try:
             return str(json.loads(token))
@@ -207,6 +212,7 @@ class _Parser:
     def constant(self, constants: dict[str, Value]) -> None:
         at = self.at
         name = self.reference("@", "the name of a constant")
+        own_name = self.own_name()
         if name in constants:
             raise self.error(f"constant @{name} is defined twice", at)
         self.expect(":")
@@ -231,13 +237,15 @@ class _Parser:
             except (ValueError, TypeError, OverflowError) as error:
                 raise self.error(f"constant @{name} of type {type}: {error}", at) from None
             constant = Constant.of(values, type)
-        constants[name] = Value(type, name, constant=constant)
+        constants[name] = Value(type, own_name, constant=constant)
 
     def node(self, graph: Graph, scope: dict[str, Value], constants: dict[str, Value]) -> None:
         at = self.at
         names = []
+        own_names = []
         while True:
             names.append(self.reference("%", "a statement such as '%y = nn.relu(%x) : f32[1]' or 'return'"))
+            own_names.append(self.own_name())
             if not self.accept(","):
                 break
         self.expect("=")
@@ -257,9 +265,8 @@ class _Parser:
             origin = self.name("an origin")
         if len(types) != len(names):
             raise self.error(f"{len(names)} results but {len(types)} types", at)
-        plain = ["" if name.isdecimal() else name for name in names]
         node = self.guarded(
-            op_at, lambda: graph.insert(op, operands, attributes, types=types, names=plain, origin=origin)
+            op_at, lambda: graph.insert(op, operands, attributes, types=types, names=own_names, origin=origin)
         )
         for name, value in zip(names, node.results, strict=True):
             if name in scope:

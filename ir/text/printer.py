@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 
 from nascompiler.ir.attributes import Attribute
@@ -116,7 +117,10 @@ class _Printer:
         return f"{results} = {node.op.name}({operands}){attributes}{types}{origin}"
 
     def ref(self, value: Value) -> str:
-        return ("@" if value.is_constant else "%") + format_name(self.names[value])
+        name, sigil = self.names[value], "@" if value.is_constant else "%"
+        if value.name == name and name.isdecimal() and not self.canonical:
+            return f"{sigil}{json.dumps(name)}"  # bare numbers are for the nameless
+        return sigil + format_name(name)
 
 
 def format_attributes(attributes: Mapping[str, Attribute]) -> str:
