@@ -97,9 +97,11 @@ class Quantization:
             raise ValueError(f"{len(self.scale)} scales but {len(self.zero_point)} zero points; one each is needed")
         if self.axis is None and len(self.scale) != 1:
             raise ValueError(f"{len(self.scale)} scales without an axis; a per-tensor quantisation has one")
-        if not all(0 < s < float("inf") for s in self.scale):
-            raise ValueError("a scale must be positive and finite")
-        object.__setattr__(self, "scale", tuple(float(np.float32(s)) for s in self.scale))
+        with np.errstate(over="ignore"):
+            scale = tuple(float(np.float32(s)) for s in self.scale)
+        if not all(0 < s < float("inf") for s in scale):
+            raise ValueError("a scale must be positive and finite in single precision")
+        object.__setattr__(self, "scale", scale)
 
     @classmethod
     def per_tensor(cls, scale: float, zero_point: int = 0) -> Quantization:
