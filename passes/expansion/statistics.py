@@ -26,6 +26,12 @@ STEP = 32
 SIGNIFICANT_BITS = 12
 """Statistics are rounded to so many bits: the last ones differ from machine to machine, these do not."""
 
+MANY_PIXELS = 400 * 400
+"""Of images larger than this, which a network bears only at their own size, one is measured."""
+
+FEW = 64
+"""Of fewer values in a channel, the variance says little; see `_least_share`."""
+
 MEASURED = {"nn.batch_norm": 3, "nn.linear": 2}
 """The ops that are settled, and the first operand that comes from data: the mean, the bias."""
 
@@ -98,9 +104,12 @@ class MovingStatistics:
     def _settled(self, name: str, node: Node, operands: list[Array]) -> list[Array]:
         """The operands that were missing."""
         x = operands[0] if node.op.name == "nn.batch_norm" else np.matmul(operands[0], operands[1])
+        if x.size == 0:
+            raise ModelError(f"{node!r} sees no values")
         axes = tuple(range(x.ndim - 1))
         mean, variance = x.mean(axis=axes), x.var(axis=axes)
-        variance = np.maximum(variance, 1e-2 * variance.mean() + 1e-6)  # a channel that hardly moves is not blown up
+        least = _least_share(x.size // x.shape[-1])
+        variance = np.maximum(variance, least * variance.mean() + 1e-6)  # a channel that hardly moves is not blown up
         known = _rounded(mean, np.sqrt(variance)), _rounded(variance, variance)
         self._known[name] = known
         return [_wide(a) for a in known] if node.op.name == "nn.batch_norm" else [_wide(-known[0])]
@@ -115,6 +124,14 @@ class MovingStatistics:
         return [node for node in nodes if node in needed]
 
 
+def _least_share(values: int) -> float:
+    """The part of the mean variance that every channel has at least, when `values` of each are seen.
+
+    The last maps of detectors are one pixel: what four images happen to have in common there is no constant.
+    """
+    return 1e-2 if values >= FEW else min(1.0, 8 / values)
+
+
 def synthetic_input(type: TensorType, generator: np.random.Generator, *, reduced: bool = False) -> Array:
     """Values for an input: images [N, H, W, C] with the 1/f spectrum of natural ones, else normal numbers.
 
@@ -124,7 +141,8 @@ def synthetic_input(type: TensorType, generator: np.random.Generator, *, reduced
     if len(shape) != 4:
         return generator.standard_normal(shape)
     height, width = (_reduced(d) if reduced else d for d in shape[1:3])
-    return natural_images((IMAGES if reduced else 1, height, width, shape[3]), generator)
+    count = IMAGES if reduced or height * width <= MANY_PIXELS else 1
+    return natural_images((count, height, width, shape[3]), generator)
 
 
 def _reduced(side: int) -> int:

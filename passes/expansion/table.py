@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from nascompiler.ir import Value
-from nascompiler.passes.expansion import blocks, cells, heads, layers
+from nascompiler.passes.expansion import blocks, cells, detection, heads, layers, segmentation
 
 Expander = Callable[..., Value | tuple[Value, ...]]
 """`expander(expansion, node, *operands) -> results`, as many as the node has; an absent optional operand is None."""
@@ -15,4 +15,6 @@ EXPANDERS: dict[str, Expander] = {
     **blocks.EXPANDERS,
     **cells.EXPANDERS,
     **heads.EXPANDERS,
+    **detection.EXPANDERS,
+    **segmentation.EXPANDERS,
 }

@@ -33,8 +33,9 @@ architecture_op(
 architecture_op(
     "lr_aspp",
     "Lite reduced atrous spatial pyramid pooling over a high-level and a low-level feature map; result: logits at the "
-    "size of the image.",
+    "size of `image`.",
     Operand("high"),
     Operand("low"),
+    Operand("image"),
     attributes=(integer("classes", 19, minimum=1), integer("filters", 128, minimum=1)),
 )
