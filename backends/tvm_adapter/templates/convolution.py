@@ -51,40 +51,38 @@ class _Emitter:
     result: Buffer
 
     def emit(self) -> None:
-        for group in range(self.cut.window.groups):
-            self._group(group)
-
-    def _group(self, group: int) -> None:
-        """The loops around tiles; the outermost is the one that threads share."""
+        """The loops around tiles; threads share the outermost, or panels, or tiles of a single row."""
         window = self.cut.window
         rows = window.batch * window.output[0]
         if self.cut.panels_outside:
-            for panel in self.cut.panels:
-                with T.parallel(0, panel.repeats) as block:
-                    emit.serial(rows, partial(self._columns, (group, panel, block)))
+            emit.serial(window.groups, partial(self._panels_outside, rows))
         elif rows == 1:
             for part in self.cut.columns:
                 with T.parallel(0, part.repeats) as tile:
-                    self._panels(partial(self._tile_of_row, group, part, tile))
+                    self._blocks(lambda *block, at=(0, part, tile): self._tile(*block, *at))
         else:
             with T.parallel(0, rows) as row:
-                self._panels(lambda panel, block: self._columns((group, panel, block), row))
+                self._blocks(lambda *block: self._row(block, row))
 
-    def _panels(self, body: Callable[[Panel, Expr], None]) -> None:
+    def _panels_outside(self, rows: int, group: Expr) -> None:
         for panel in self.cut.panels:
-            emit.serial(panel.repeats, partial(body, panel))
+            with T.parallel(0, panel.repeats) as index:
+                emit.serial(rows, partial(self._row, (group, panel, index)))
 
-    def _columns(self, at: tuple[int, Panel, Expr], row: Expr) -> None:
+    def _blocks(self, body: Callable[[Expr, Panel, Expr], None]) -> None:
+        """`body(group, panel, its number)` for all output channels."""
+
+        def group(index: Expr) -> None:
+            for panel in self.cut.panels:
+                emit.serial(panel.repeats, partial(body, index, panel))
+
+        emit.serial(self.cut.window.groups, group)
+
+    def _row(self, block: tuple[Expr, Panel, Expr], row: Expr) -> None:
         for part in self.cut.columns:
-            emit.serial(part.repeats, partial(self._tile_of, at, row, part))
+            emit.serial(part.repeats, partial(self._tile, *block, row, part))
 
-    def _tile_of(self, at: tuple[int, Panel, Expr], row: Expr, part: Columns, tile: Expr) -> None:
-        self._tile(*at, row, part, tile)
-
-    def _tile_of_row(self, group: int, part: Columns, tile: Expr, panel: Panel, block: Expr) -> None:
-        self._tile(group, panel, block, 0, part, tile)
-
-    def _tile(self, group: int, panel: Panel, block: Expr, row: Expr, part: Columns, tile: Expr) -> None:
+    def _tile(self, group: Expr, panel: Panel, block: Expr, row: Expr, part: Columns, tile: Expr) -> None:
         """One register tile: panel `block` of the group, tile `tile` of the columns of output row `row`."""
         window = self.cut.window
         inputs, outputs = self.cut.per_group
@@ -135,12 +133,16 @@ class _Emitter:
         self._finish(accumulators, offsets, (row * window.output[1] + column) * window.features + channel)
 
     def _finish(self, accumulators: Sequence[Sequence[Accumulator]], offsets: Sequence[int], origin: Expr) -> None:
-        name, parameters = self.call["activation"], self.call["activation_parameters"]
-        for pixel, vectors in enumerate(accumulators):
-            for accumulator, offset in zip(vectors, offsets, strict=True):
-                at = origin + pixel * self.cut.window.features + offset
-                value = accumulator.value
-                if self.residual is not None:
-                    value = value + emit.load(self.residual, at, accumulator.lanes)
-                value = emit.activate(emit.bind(value), accumulator.lanes, name, parameters)
-                emit.store(self.result, value, at, accumulator.lanes)
+        lanes = [accumulator.lanes for accumulator in accumulators[0]]
+
+        def place(pixel: Expr, vector: int) -> Expr:
+            return origin + pixel * self.cut.window.features + offsets[vector]
+
+        residual = self.residual
+        emit.finish(
+            accumulators,
+            None if residual is None else lambda p, v: emit.load(residual, place(p, v), lanes[v]),
+            lambda value, p, v: emit.store(self.result, value, place(p, v), lanes[v]),
+            self.call["activation"],
+            self.call["activation_parameters"],
+        )

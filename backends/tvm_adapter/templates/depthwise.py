@@ -94,10 +94,15 @@ class _Emitter:
         else:
             with T.serial(0, window.kernel[0]) as y:
                 kernel_row(y)
-        for position, accumulator in enumerate(accumulators):
-            at = (row * window.output[1] + column + position) * window.features + channel
-            value = accumulator.value
-            if self.residual is not None:
-                value = value + emit.load(self.residual, at, lanes)
-            name, parameters = self.call["activation"], self.call["activation_parameters"]
-            emit.store(self.result, emit.activate(emit.bind(value), lanes, name, parameters), at, lanes)
+
+        def place(pixel: Expr) -> Expr:
+            return (row * window.output[1] + column + pixel) * window.features + channel
+
+        residual = self.residual
+        emit.finish(
+            [[accumulator] for accumulator in accumulators],
+            None if residual is None else lambda p, _: emit.load(residual, place(p), lanes),
+            lambda value, p, _: emit.store(self.result, value, place(p), lanes),
+            self.call["activation"],
+            self.call["activation_parameters"],
+        )

@@ -78,6 +78,88 @@ class Accumulator:
         self.value = self.value + a * b
 
 
+def held(value: Expr, lanes: int) -> Expr:
+    """A value in a register of its own. Unlike `bind`, it is opaque to TVM's simplifier."""
+    return Accumulator(lanes, value).value
+
+
+def at_least(x: Expr, low: Expr) -> Expr:
+    """The larger of x and a bound; NaN stays NaN. One instruction where the processor has it."""
+    return tirx.Select(x < low, low, x)
+
+
+def at_most(x: Expr, high: Expr) -> Expr:
+    """The smaller of x and a bound; NaN stays NaN."""
+    return tirx.Select(x > high, high, x)
+
+
+def maximum(a: Expr, b: Expr) -> Expr:
+    """The larger of two values, NaN where either is."""
+    return tirx.Select(tirx.any(a >= b, tirx.isnan(a)), a, b)
+
+
+def exp(x: Expr, lanes: int) -> Expr:
+    """e to the power of x, to the last bits of float32; below e^-87 and above e^88 it stays at these.
+
+    The power of two next to it by its exponent, the rest by a polynomial (Cephes, expf.c).
+    """
+
+    def number(value: float) -> Expr:
+        return splat(float(value), lanes)
+
+    x = held(at_least(held(x, lanes), number(-87.33)), lanes)
+    x = held(at_most(x, number(88.37)), lanes)
+    power = held(tirx.floor(x * number(1.44269504088896341) + number(0.5)), lanes)
+    rest = held(x - power * number(0.693359375) - power * number(-2.12194440e-4), lanes)
+    series = number(1.9875691500e-4)
+    for coefficient in (1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1):
+        series = series * rest + number(coefficient)
+    series = series * rest * rest + rest + number(1)
+    kind = "int32" if lanes == 1 else f"int32x{lanes}"
+    exponent = power.astype(kind) + _integer(127, lanes)
+    bits = tirx.shift_left(exponent, _integer(23, lanes))
+    return held(series * tirx.reinterpret(kind.replace("int", "float"), bits), lanes)
+
+
+def _integer(value: int, lanes: int) -> Expr:
+    scalar = tirx.const(value, "int32")
+    return tirx.Broadcast(scalar, lanes) if lanes > 1 else scalar
+
+
+LENGTHY = frozenset({"sigmoid", "swish", "tanh"})
+"""Activations whose code is long: worth a loop over pixels rather than a copy for each accumulator."""
+
+
+def finish(
+    accumulators: Sequence[Sequence[Accumulator]],
+    load_residual: Callable[[Expr, int], Expr] | None,
+    store_result: Callable[[Expr, Expr, int], None],
+    name: str,
+    parameters: Sequence[float],
+) -> None:
+    """Residual and activation for `accumulators[pixel][vector]`.
+
+    `load_residual(pixel, vector)` gives the residual, `store_result(value, pixel, vector)` takes the result.
+    """
+
+    def total(value: Expr, pixel: Expr, vector: int) -> Expr:
+        return value if load_residual is None else value + load_residual(pixel, vector)
+
+    for vector, column in enumerate(zip(*accumulators, strict=True)):
+        lanes = column[0].lanes
+        if name not in LENGTHY or len(column) == 1:
+            for pixel, accumulator in enumerate(column):
+                value = held(total(accumulator.value, pixel, vector), lanes)
+                store_result(activate(value, lanes, name, parameters), pixel, vector)
+            continue
+        waiting = T.alloc_buffer((len(column) * lanes,), "float32", scope="global")
+        for pixel, accumulator in enumerate(column):
+            store(waiting, accumulator.value, pixel * lanes, lanes)
+        with T.serial(0, len(column)) as pixel:
+            value = held(total(load(waiting, pixel * lanes, lanes), pixel, vector), lanes)
+            store_result(activate(value, lanes, name, parameters), pixel, vector)
+
+
 def activate(x: Expr, lanes: int, name: str, parameters: Sequence[float]) -> Expr:
     """An activation of `lanes` values; see `nascompiler.backends.cpu.activation`."""
 
@@ -86,33 +168,28 @@ def activate(x: Expr, lanes: int, name: str, parameters: Sequence[float]) -> Exp
 
     def clip(value: Expr, low: float, high: float) -> Expr:
         if low != float("-inf"):
-            value = tirx.max(value, number(low))
-        return value if high == float("inf") else tirx.min(value, number(high))
+            value = at_least(value, number(low))
+        return value if high == float("inf") else at_most(held(value, lanes), number(high))
 
     if name == "none":
         return x
     if name == "relu":
-        return tirx.max(x, number(0))
+        return at_least(x, number(0))
     if name == "clip":
         return clip(x, *parameters)
     if name == "leaky_relu":
-        return tirx.max(x, number(0)) + tirx.min(x, number(0)) * number(parameters[0])
+        return tirx.Select(x > number(0), x, x * number(parameters[0]))
     if name == "hard_sigmoid":
-        return clip(x * number(parameters[0]) + number(parameters[1]), 0, 1)
+        return clip(held(x * number(parameters[0]) + number(parameters[1]), lanes), 0, 1)
     if name == "hard_swish":
-        return x * clip(x * number(1 / 6) + number(0.5), 0, 1)
+        return x * clip(held(x * number(1 / 6) + number(0.5), lanes), 0, 1)
     if name == "sigmoid":
-        return number(1) / (number(1) + tirx.exp(number(0) - x))
+        return number(1) / (number(1) + exp(number(0) - x, lanes))
     if name == "swish":
-        return x / (number(1) + tirx.exp(number(0) - x))
+        return x / (number(1) + exp(number(0) - x, lanes))
     if name == "tanh":
-        return tirx.tanh(x)
+        return number(2) / (number(1) + exp(x * number(-2), lanes)) - number(1)
     raise NotImplementedError(name)
-
-
-def maximum(a: Expr, b: Expr) -> Expr:
-    """The larger of two values."""
-    return tirx.max(a, b)
 
 
 def to_float(value: Expr) -> Expr:

@@ -72,7 +72,7 @@ def _vector_matrix(
             for total, offset in zip(sums, offsets, strict=True):
                 total.add_product(emit.splat(value, total.lanes), emit.load(matrix, k * outputs + offset, total.lanes))
         for total, offset in zip(sums, offsets, strict=True):
-            emit.store(result, emit.activate(emit.bind(total.value), total.lanes, *activation), offset, total.lanes)
+            emit.store(result, emit.activate(total.value, total.lanes, *activation), offset, total.lanes)
 
     width = GROUP * lanes
     if outputs >= width:
