@@ -20,7 +20,6 @@ from typing import Any
 import torch
 from torch._ops import OpOverload
 from torch.export import ExportedProgram
-from torch.export.pt2_archive._package import load_pt2
 
 from nascompiler.torch_bridge.errors import TorchError, UnsupportedOp, UnsupportedOpsError
 from nascompiler.torch_bridge.importing.capture import quiet
@@ -58,6 +57,8 @@ def load_program(path: str | Path) -> ExportedProgram:
         cleaned = _cleaned(path)
     except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TorchError(f"{path} is no program of torch.export: {error}") from error
+    from torch.export.pt2_archive._package import load_pt2  # takes seconds, and few need it
+
     try:
         with quiet():
             program: ExportedProgram = load_pt2(cleaned).exported_programs["model"]

@@ -13,8 +13,9 @@ from torch.export import ExportedProgram
 
 from nascompiler.ir.errors import UsageError
 from nascompiler.torch_bridge.errors import TorchError
-from nascompiler.torch_bridge.importing.converters.registry import operator_name
+from nascompiler.torch_bridge.importing.converters.registry import converted_name
 from nascompiler.torch_bridge.importing.converters.table import CONVERTERS
+from nascompiler.torch_bridge.importing.effects import has_effects
 
 _ROUNDS = 6
 """How often decompositions are looked for in what earlier ones left."""
@@ -63,18 +64,18 @@ def as_program(source: ExportedProgram | nn.Module, example: Any, dynamic_shapes
 
 
 def functional(program: ExportedProgram) -> ExportedProgram:
-    """The program without in-place operators; operators that we do not convert are decomposed where torch can.
+    """The program without effects in place; operators that we do not convert are decomposed where torch can.
 
-    Raises TorchError with torch's reason when it cannot be done.
+    A program that needs neither stays as it is: decomposing takes long and loses dropout. Raises TorchError with
+    torch's reason when it cannot be done.
     """
     try:
         with quiet():
-            program = program.run_decompositions({})
             known = torch.export.default_decompositions()
             for _ in range(_ROUNDS):
-                missing = _unconverted(program)
+                missing = unconverted(program)
                 chosen = {target: known[target] for target in missing if target in known}
-                if not chosen:
+                if not chosen and not has_effects(program):
                     break
                 program = program.run_decompositions(chosen)
     except Exception as error:
@@ -82,7 +83,8 @@ def functional(program: ExportedProgram) -> ExportedProgram:
     return program
 
 
-def _unconverted(program: ExportedProgram) -> list[Any]:
+def unconverted(program: ExportedProgram) -> list[Any]:
+    """The ATen operators in the program that have no converter."""
     targets = dict.fromkeys(node.target for node in program.graph.nodes if node.op == "call_function")
-    names = {target: operator_name(target) for target in targets}
+    names = {target: converted_name(target) for target in targets}
     return [target for target, name in names.items() if name is not None and name not in CONVERTERS]

@@ -20,7 +20,7 @@ from nascompiler.torch_bridge.dtypes import ir_dtype
 from nascompiler.torch_bridge.errors import Refusal, TorchError, Unknown, UnsupportedOp, UnsupportedOpsError
 from nascompiler.torch_bridge.importing.capture import as_program, functional
 from nascompiler.torch_bridge.importing.conversion import Conversion, OpenSize, Scope
-from nascompiler.torch_bridge.importing.converters.registry import operator_name
+from nascompiler.torch_bridge.importing.converters.registry import converted_name
 from nascompiler.torch_bridge.importing.converters.table import CONVERTERS
 from nascompiler.torch_bridge.importing.naming import output_names
 
@@ -39,7 +39,7 @@ def import_torch(
     `transpose{permutation=(0, 2, 3, 1)}` and its inverse, and weights are HWIO; the pass propagate-layout moves the
     transposes to the edges. Weights keep their names in the state dict, also where their layout changes, so that
     `to_module` of the graph has the names of the module. The origin of a node is `torch:`, the path of the submodule
-    and the call. What torch exports no trace of in eval mode, dropout above all, is not in the graph.
+    and the call. Dropout stays in the graph unless torch has to decompose the program first, which drops it.
 
     `dynamic_shapes` is handed to torch.export; sizes that it opens are symbolic in the graph.
 
@@ -78,10 +78,11 @@ class _Importer:
         placeholders = {node.name: node for node in self.program.graph.nodes if node.op == "placeholder"}
         for spec in self.program.graph_signature.input_specs:
             self._add_input(spec, placeholders.get(spec.arg.name))
+        live = _live(self.program)
         for node in self.program.graph.nodes:
-            if node.op == "call_function":
+            if node.op == "call_function" and node in live:
                 self._add(node)
-            elif node.op not in ("placeholder", "output"):
+            elif node.op not in ("call_function", "placeholder", "output"):
                 self._refuse(node, f"a node of kind {node.op} is not supported")
         return self._finish()
 
@@ -136,11 +137,9 @@ class _Importer:
             return _item(*args)
         if node.target in _ARITHMETIC or getattr(node.target, "__module__", "") in ("_operator", "math"):
             return self._arithmetic(node, args)
-        name = operator_name(node.target)
+        name = converted_name(node.target)
         if name == "sym_size":
             return self._size(*args)
-        if name is not None and name.startswith(("_assert", "sym_constrain")):
-            return None
         if name is None or name not in CONVERTERS:
             raise Refusal("this operator is not supported")
         expected = _expected(node.meta.get("val"))
@@ -168,14 +167,12 @@ class _Importer:
         return OpenSize(self.builder.nn.shape(value, start=axis, end=axis + 1))
 
     def _arithmetic(self, node: Node, args: list[Any]) -> Any:
-        """Arithmetic on sizes; comparisons only feed assertions."""
+        """Arithmetic on sizes."""
         target: Any = node.target
         if all(isinstance(a, (int, float)) for a in args):
             return target(*args)
         op = _ARITHMETIC.get(target)
         if op is None:
-            if isinstance(node.meta.get("val"), torch.SymBool):
-                return None
             raise Unknown("this arithmetic on open sizes is not supported: export with a fixed shape")
         conversion = Conversion(self.scope, op, {}, ())
         values = [a.value if isinstance(a, OpenSize) else conversion.constant([a], DType.I64) for a in args]
@@ -208,6 +205,15 @@ class _Importer:
                 graph.erase(node)
         graph.attributes["source"] = "torch"
         return graph
+
+
+def _live(program: ExportedProgram) -> set[Node]:
+    """The nodes that outputs depend on; assertions and their comparisons are not among them."""
+    live: set[Node] = set()
+    for node in reversed(list(program.graph.nodes)):
+        if node.op == "output" or any(user in live for user in node.users):
+            live.add(node)
+    return live
 
 
 def _type(tensor: Any) -> TensorType:

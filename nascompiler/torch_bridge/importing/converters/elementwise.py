@@ -96,7 +96,7 @@ def _bitwise(op: str) -> Function:
 
 for _operator in ("and", "or", "xor"):
     FAMILY.add(_logic(f"logical_{_operator}"), f"logical_{_operator}")
-    FAMILY.add(_bitwise(f"logical_{_operator}"), f"bitwise_{_operator}")
+    FAMILY.add(_bitwise(f"logical_{_operator}"), f"bitwise_{_operator}", f"__{_operator}__")
 FAMILY.add(_bitwise("logical_not"), "bitwise_not")
 FAMILY.add(lambda c: c.op("logical_not", c.cast(c.value(), DType.BOOL)), "logical_not")
 
@@ -143,7 +143,7 @@ def same(c: Conversion) -> Value:
 
 FAMILY.add(
     same,
-    *"clone contiguous alias detach detach_ lift_fresh lift_fresh_copy positive".split(),
+    *"clone contiguous alias detach lift_fresh lift_fresh_copy positive".split(),
 )
 
 

@@ -45,3 +45,9 @@ def operator_name(target: Any) -> str | None:
     """`conv2d` for the overload aten.conv2d.default; None for what is no ATen operator."""
     namespace, _, name = str(getattr(target, "name", lambda: "")()).partition("::")
     return name.partition(".")[0] if namespace == "aten" else None
+
+
+def converted_name(target: Any) -> str | None:
+    """The name by which converters know an operator: that of the function where it works in place, `relu_`."""
+    name = operator_name(target)
+    return name if name is None or name.startswith("__") else name.rstrip("_")
