@@ -16,16 +16,17 @@ from nascompiler.passes.infrastructure.base import Nothing, Pass, PassContext
 from nascompiler.passes.infrastructure.registry import register_pass
 
 WIDTHS = {
-    "arch.conv": "filters",
-    "arch.block": "filters",
-    "arch.bottleneck": "filters",
-    "arch.cell": "filters",
-    "arch.stack": "filters",
-    "arch.dense": "units",
-    "arch.lstm": "units",
-    "arch.classifier": "hidden",
+    "arch.conv": ("filters",),
+    "arch.block": ("filters",),
+    "arch.bottleneck": ("filters",),
+    "arch.cell": ("filters",),
+    "arch.stack": ("filters",),
+    "arch.inception": ("single", "triple", "double_triple", "projection"),
+    "arch.dense": ("units",),
+    "arch.lstm": ("units",),
+    "arch.classifier": ("hidden",),
 }
-"""The attribute of an op that a width multiplier applies to; expansion and squeeze ratios follow from it."""
+"""The attributes of an op that a width multiplier applies to; expansion and squeeze ratios follow from it."""
 
 
 @register_pass
@@ -56,13 +57,18 @@ class ScaleWidth(Pass):
             self._narrow(graph, family, context)
             return
         for node in graph.nodes:
-            attribute = WIDTHS.get(node.op.name)
-            if attribute is None or _makes_output(node):
+            if _makes_output(node):
                 continue
-            scaled = _scaled(node, node[attribute], self.multiplier, family)
-            if scaled != node[attribute]:
+            widths = {name: node[name] for name in WIDTHS.get(node.op.name, ())}
+            scaled = {name: self._scaled(node, width, family) for name, width in widths.items()}
+            if scaled != widths:
                 context.count(f"{node.op.name} scaled")
-                graph.set_attributes(node, **{attribute: scaled})
+                graph.set_attributes(node, **scaled)
+
+    def _scaled(self, node: Node, width: int | tuple[int, ...], family: Family) -> int | tuple[int, ...]:
+        if isinstance(width, tuple):
+            return tuple(_scaled(node, channels, self.multiplier, family) for channels in width)
+        return _scaled(node, width, self.multiplier, family)
 
     def _narrow(self, graph: Graph, family: Family, context: PassContext) -> None:
         if self.multiplier > 1:
@@ -97,7 +103,7 @@ def _makes_output(node: Node) -> bool:
 
 
 def _scaled(node: Node, channels: int, multiplier: float, family: Family) -> int:
-    if channels == 0:  # a classifier without a hidden layer
+    if channels == 0:  # a classifier without a hidden layer, a module without a branch
         return 0
     if node.op.name == "arch.classifier":
         return family.scaled(channels, multiplier, family.hidden_layer)

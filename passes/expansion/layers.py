@@ -1,9 +1,9 @@
-"""Convolutions, pools, fully connected and LSTM layers."""
+"""Convolutions, pools, fully connected layers."""
 
 from __future__ import annotations
 
 from nascompiler.ir import Node, Value
-from nascompiler.passes.expansion.context import Expansion, channels_of
+from nascompiler.passes.expansion.context import Expansion
 
 
 def expand_conv(expansion: Expansion, node: Node, x: Value) -> Value:
@@ -56,31 +56,8 @@ def expand_dense(expansion: Expansion, node: Node, x: Value) -> Value:
     return x
 
 
-def expand_lstm(expansion: Expansion, node: Node, x: Value) -> Value:
-    """LSTM layers over x [T, N, I] whose states start at zero; result: [T, N, units]."""
-    for index in range(node["repeats"]):
-        x = _lstm(expansion, x, node["units"], "lstm" if node["repeats"] == 1 else f"{index + 1}.lstm")
-    return x
-
-
-def _lstm(expansion: Expansion, x: Value, units: int, name: str) -> Value:
-    full, inputs = expansion.named(name), channels_of(x)
-    batch = x.type.static_shape[1]
-    weights = expansion.weights
-    state = expansion.constant(weights.zeros((batch, units)), f"{full}.state")
-    constants = {
-        "w": weights.kernel(f"{full}.w", (inputs, 4 * units), inputs, gain=1.0),
-        "r": weights.kernel(f"{full}.r", (units, 4 * units), units, gain=1.0),
-        "b": weights.bias(f"{full}.b", 4 * units),
-    }
-    operands = [expansion.constant(constant, f"{full}.{part}") for part, constant in constants.items()]
-    sequence: Value = expansion.nn.lstm(x, state, state, *operands, names=(full, f"{full}.last_h", f"{full}.last_c"))[0]
-    return sequence
-
-
 EXPANDERS = {
     "arch.conv": expand_conv,
     "arch.pool": expand_pool,
     "arch.dense": expand_dense,
-    "arch.lstm": expand_lstm,
 }

@@ -5,6 +5,6 @@ every block: the graph's attribute `family` names it. Every attribute may refer 
 architecture with open choices. Types are unknown (`f32[*]`, not printed) until the graph is expanded.
 """
 
-from nascompiler.ir.dialects.arch import blocks, cells, heads
+from nascompiler.ir.dialects.arch import blocks, cells, heads, inception, recurrent
 
-__all__ = ["blocks", "cells", "heads"]
+__all__ = ["blocks", "cells", "heads", "inception", "recurrent"]

@@ -1,4 +1,4 @@
-"""Convolutions, blocks of the MobileNet, MnasNet and ResNet families, pools, fully connected and LSTM layers."""
+"""Convolutions, blocks of the MobileNet, MnasNet and ResNet families, pools, fully connected layers."""
 
 from __future__ import annotations
 
@@ -89,11 +89,4 @@ architecture_op(
         integer("repeats", 1, minimum=1),
         string("activation", "relu", among=ACTIVATIONS),
     ),
-)
-
-architecture_op(
-    "lstm",
-    "`repeats` LSTM layers over a sequence [time, batch, features]; state starts at zero.",
-    X,
-    attributes=(integer("units", minimum=1), integer("repeats", 1, minimum=1)),
 )
