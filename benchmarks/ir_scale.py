@@ -24,7 +24,7 @@ from nascompiler.ir.analyses import levels, peak_activation_bytes
 from nascompiler.passes import Rule, anything, apply_rules, op, run_pipeline
 
 LIMIT_SECONDS = 2.0
-LIMIT_RATIO = 3.0
+LIMIT_RATIO = 3.5
 """A quadratic step has ratio 4; small ones vary."""
 
 

@@ -49,9 +49,9 @@ def _merge_nodes(graph: Graph, context: PassContext) -> None:
     if not merged.keys().isdisjoint(graph.outputs):
         outputs = (merged.get(value, value) for value in graph.outputs)
         graph.set_outputs(dict(zip(graph.output_names, outputs, strict=True)))
-    for node in [value.producer for value in merged if value.index == 0]:
-        if node is not None:
-            graph.erase(node)
+    for value in merged:
+        if value.index == 0 and value.producer is not None:
+            graph.erase(value.producer)
 
 
 def _key(node: Node) -> Hashable:

@@ -21,14 +21,15 @@ from nascompiler.ir.types import Array, Dim, DType, Quantization, TensorType
 T = TypeVar("T")
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 _TOKEN = re.compile(
-    rf"""(?P<skip>[ \t\r\n]+|\#[^\n]*)
-    |(?P<reference>[%@](?:{NAME}|{_STRING}))
+    rf"""(?:[ \t\r\n]|\#[^\n]*)*+  # blanks and comments go with the token behind them; possessive, so linear
+    (?:(?P<reference>[%@](?:{NAME}|{_STRING}))
     |(?P<hash>sha256:[0-9a-f]{{32}})
     |(?P<number>-?(?:inf|nan)(?![A-Za-z0-9_./-])|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?![A-Za-z0-9_./]))
     |(?P<name>{WORD})
     |(?P<string>{_STRING})
     |(?P<mark>[()\[\]{{}}<>=:,?*-])
-    |(?P<bad>.)""",
+    |(?P<end>\Z)
+    |(?P<bad>.))""",
     re.VERBOSE,
 )
 _DTYPES = {d.value: d for d in DType}
@@ -52,23 +53,22 @@ def parse(text: str, *, constants: Mapping[str, Array] | None = None, file: str 
 class _Parser:
     def __init__(self, text: str, store: Mapping[str, Array], file: str) -> None:
         self.text, self.store, self.file = text, store, file
+        self.types: dict[str, tuple[TensorType, int]] = {}
         self.kinds: list[str] = []
         self.tokens: list[str] = []
         self.starts: list[int] = []
         for match in _TOKEN.finditer(text):
-            kind = match.lastgroup
-            if kind == "skip":
-                continue
+            kind, index = match.lastgroup, match.lastindex
             assert kind is not None
+            assert index is not None
             self.kinds.append(kind)
-            self.tokens.append(match.group())
-            self.starts.append(match.start())
+            self.tokens.append(match[index])
+            self.starts.append(match.start(index))
             if kind == "bad":
                 self.at = len(self.tokens) - 1
-                raise self.error(f"unexpected character {match.group()!r}")
-        self.kinds.append("end")
-        self.tokens.append("")
-        self.starts.append(len(text))
+                raise self.error(f"unexpected character {match[index]!r}")
+            if kind == "end":
+                break
         self.at = 0
 
     # -- tokens
@@ -161,7 +161,9 @@ class _Parser:
         self.expect("{")
         constants: dict[str, Value] = {}
         while not self.accept("return"):
-            if self.accept("choice"):
+            if self.kinds[self.at] == "reference":
+                self.node(graph, scope, constants)
+            elif self.accept("choice"):
                 self.choice(graph)
             elif self.accept("cell"):
                 at = self.at
@@ -230,7 +232,7 @@ class _Parser:
             items = self.tuple_value()
             if len(items) != prod(type.static_shape):
                 raise self.error(f"constant @{name} of type {type} lists {len(items)} values", at)
-            if not all(item.__class__ in _ELEMENTS[_kind(type.dtype)] for item in items):
+            if not _ELEMENTS[_kind(type.dtype)].issuperset({item.__class__ for item in items}):
                 raise self.error(f"constant @{name} of type {type} lists values that are no {_kind(type.dtype)}s", at)
             try:
                 values = np.array(items, dtype=type.dtype.numpy).reshape(type.static_shape)
@@ -345,6 +347,21 @@ class _Parser:
         return value
 
     def type(self) -> TensorType:
+        """A type. The same ones come again and again, so those of the same text are read once."""
+        at, start = self.at, self.starts[self.at]
+        text = self.text[start : self.text.find("]", start) + 1]
+        known = self.types.get(text)
+        if known is not None:
+            type, self.at = known[0], at + known[1]
+            if self.tokens[self.at] != "<":
+                return type
+            self.at = at
+        type = self.new_type()
+        if self.starts[self.at - 1] == start + len(text) - 1 and '"' not in text:
+            self.types[text] = (type, self.at - at)
+        return type
+
+    def new_type(self) -> TensorType:
         at = self.at
         word = self.take("name", "a type such as f32[1,224,224,3]")
         dtype = _DTYPES.get(word)
