@@ -55,7 +55,7 @@ def load_program(path: str | Path) -> ExportedProgram:
     """
     try:
         cleaned = _cleaned(path)
-    except (OSError, zipfile.BadZipFile, ValueError, KeyError, TypeError, RecursionError) as error:
+    except (OSError, zipfile.BadZipFile, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise TorchError(f"{path} is no program of torch.export: {error}") from error
     from torch.export.pt2_archive._package import load_pt2  # takes seconds, and few need it
 
@@ -131,7 +131,9 @@ def _check_config(path: str | Path, name: str, data: bytes, pattern: re.Pattern[
 def _clean_document(path: str, document: Any) -> None:
     """Empty what is not needed and could be evaluated, and refuse what is needed and not plain."""
     module = document["graph_module"]
-    module["module_call_graph"] = [entry for entry in module.get("module_call_graph", []) if entry.get("fqn") == ""]
+    module["module_call_graph"] = [entry for entry in module["module_call_graph"] if entry.get("fqn") == ""]
+    if not module["module_call_graph"] or not module["module_call_graph"][0].get("signature"):
+        raise TorchError(f"{path} is no program of torch.export: it does not say what its inputs and outputs are")
     document["guards_code"] = []
     faults = []
     for item in _dictionaries(document):
