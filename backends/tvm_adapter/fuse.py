@@ -9,7 +9,7 @@ from typing import Any
 import tvm
 from tvm import relax
 
-from nascompiler.backends.tvm_adapter.lowered import Call, Lowered
+from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Call, Lowered
 from nascompiler.backends.tvm_adapter.schedule import schedule_leftover
 
 _CALL_TIR = "relax.call_tir"
@@ -95,7 +95,7 @@ class _Rewriter:
         for attribute in ("nascompiler.call", "global_symbol", "op_pattern"):
             function = function.without_attr(attribute)
         text = "\n".join([function.script(), *self.generator])
-        symbol = f"tvm_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+        symbol = f"{LEFTOVER}{hashlib.sha256(text.encode()).hexdigest()[:24]}"
         self.lowered.kernels.setdefault(symbol, lambda: schedule_leftover(function))
         parts = [self.registered[member] for member in self.members.get(name, (name,))]
         self.lowered.calls.append(

@@ -11,6 +11,9 @@ import numpy as np
 
 from nascompiler.ir.types import Array, TensorType
 
+LEFTOVER = "tvm_"
+"""How the symbols of what TVM fuses and schedules begin; those of our own templates begin with the op."""
+
 
 @dataclass(frozen=True)
 class Call:
