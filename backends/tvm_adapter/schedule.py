@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 from typing import Any
 
@@ -11,6 +12,9 @@ from tvm.s_tir.schedule import ScheduleError
 
 PARALLEL_FROM = 1 << 15
 """Iterations from which threads share a loop; below, starting them costs more than they save."""
+
+SHORTEST_ROW = 4
+"""A reduction goes row by row when rows have at least so many elements: they are contiguous, and LLVM makes vectors."""
 
 _SPATIAL, _REDUCTION = 0, 2
 
@@ -26,9 +30,19 @@ def schedule_leftover(function: Any) -> Any:
             except ScheduleError:
                 continue  # it writes what it reads, or its reader needs the whole of it
     for block in _blocks(schedule):
-        if _is_reduction(schedule, block):
-            block = _reduce_row_by_row(schedule, block)
-        _share(schedule, block)
+        loops, kinds = schedule.get_loops(block), _kinds(schedule, block)
+        if len(loops) != len(kinds):
+            continue
+        spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == _SPATIAL]
+        reduction = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == _REDUCTION]
+        if len(spatial) + len(reduction) != len(loops) or not spatial:
+            continue
+        row_by_row = bool(reduction) and _extent(schedule, spatial[-1]) >= SHORTEST_ROW
+        if row_by_row:
+            schedule.reorder(*spatial[:-1], *reduction, spatial[-1])
+        _share(schedule, spatial[:-1] if row_by_row or not reduction else spatial, loops)
+        if row_by_row:
+            schedule.decompose_reduction(block, reduction[0])
     return schedule.mod["main"]
 
 
@@ -48,30 +62,9 @@ def _extent(schedule: Any, loop: Any) -> int:
     return int(schedule.get(loop).extent)
 
 
-def _reduce_row_by_row(schedule: Any, block: Any) -> Any:
-    """Let the last spatial loop be the innermost, where it is contiguous and LLVM makes vectors of it."""
-    loops, kinds = schedule.get_loops(block), _kinds(schedule, block)
-    if len(loops) != len(kinds):
-        return block
-    spatial = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == _SPATIAL]
-    reduction = [loop for loop, kind in zip(loops, kinds, strict=True) if kind == _REDUCTION]
-    if not spatial or _extent(schedule, spatial[-1]) < 4 or len(spatial) + len(reduction) != len(loops):
-        return block
-    schedule.reorder(*spatial[:-1], *reduction, spatial[-1])
-    schedule.decompose_reduction(block, reduction[0])
-    return block
-
-
-def _share(schedule: Any, block: Any) -> None:
-    """Fuse the outer spatial loops and share them among threads, when there is enough to do."""
-    loops = schedule.get_loops(block)
-    kinds = _kinds(schedule, block)
-    if len(loops) != len(kinds) or prod(_extent(schedule, loop) for loop in loops) < PARALLEL_FROM:
+def _share(schedule: Any, outer: Sequence[Any], loops: Sequence[Any]) -> None:
+    """Share the `outer` loops of a nest among threads, when there is enough to do."""
+    if prod(_extent(schedule, loop) for loop in loops) < PARALLEL_FROM:
         return
-    outer = []
-    for loop in loops[:-1]:
-        if kinds[len(outer)] != _SPATIAL:
-            break
-        outer.append(loop)
-    if outer and prod(_extent(schedule, loop) for loop in outer) > 1:
+    if prod(_extent(schedule, loop) for loop in outer) > 1:
         schedule.parallel(schedule.fuse(*outer) if len(outer) > 1 else outer[0])
