@@ -111,7 +111,8 @@ class Planner:
         elif node.op.is_composite:
             self._add_composite(node, place)
         else:
-            raise Refusal("torch has no form of this op")
+            hint = "; expand-cells makes nn ops of it" if node.op.dialect == "arch" else ""
+            raise Refusal(f"torch has no form of this op{hint}")
 
     def _add_lowered(self, node: Node, place: int) -> None:
         lowering = LOWERINGS[node.op.name]

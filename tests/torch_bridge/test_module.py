@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from nascompiler import api
 from nascompiler.ir import Builder, Graph, ModelError, OpDef, TensorType, evaluate, parse, structurally_equal, verify
 from nascompiler.ir.cost import graph_cost
 from nascompiler.ir.ops import floats
+from nascompiler.passes import run_pipeline
 from nascompiler.torch_bridge import TorchError, UnsupportedOpsError, from_module, to_module
 from tests.torch_bridge.comparing import assert_agrees
 from tests.torch_bridge.networks import Blocks, images, mobile_net
@@ -294,6 +296,21 @@ def test_every_node_without_a_form_in_torch_is_listed():
     assert [node.name for node in caught.value.nodes] == ["%one", "%two", "%three"]
     assert "along axis 0" in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+def test_architectures_are_expanded_first():
+    with pytest.raises(UnsupportedOpsError, match="expand-cells"):
+        to_module(api.load("mobilenet-v3-small"))
+
+
+def test_an_expanded_architecture_trains_and_agrees():
+    graph = run_pipeline(api.load("mobilenet-v3-small", width=0.35, resolution=32), "expand-cells")
+    module = to_module(graph)
+    image = torch.randn(2, 32, 32, 3)
+    module(image).square().sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+    inputs = images(graph)
+    assert_agrees(module.eval().run(inputs), evaluate(from_module(graph, module), inputs))
 
 
 def test_weights_that_are_not_loaded_are_an_error():
