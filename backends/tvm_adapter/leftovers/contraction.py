@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -67,22 +68,39 @@ def _conv2d_transpose(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None
     x, weight = widened(x), widened(weight)
     kernel_height, kernel_width, channels, per_group = (int(d) for d in weight.shape)
     _, in_height, in_width, _ = (int(d) for d in x.shape)
-    groups = node["groups"]
-    inputs = channels // groups
-    y, k, i = _axis(kernel_height, "y"), _axis(kernel_width, "k"), _axis(inputs, "i")
-    (sy, sx), (dy, dx), (top, left, _, _) = node["strides"], node["dilation"], node["padding"]
+    inputs = channels // node["groups"]
+    i = _axis(inputs, "i")
+    taps, sources = zip(
+        *(_spread(node, axis, size) for axis, size in enumerate((kernel_height, kernel_width))), strict=True
+    )
 
     def element(n: Expr, h: Expr, w: Expr, o: Expr) -> Expr:
-        # the input pixel that kernel position (y, k) spreads here, if there is one
-        row, column = h + top - y * dy, w + left - k * dx
-        met = tirx.all(
-            row >= 0, column >= 0, row % sy == 0, column % sx == 0, row // sy < in_height, column // sx < in_width
-        )
+        (y, row), (k, column) = sources[0](h), sources[1](w)
+        met = tirx.all(y < kernel_height, k < kernel_width, row >= 0, column >= 0, row < in_height, column < in_width)
         channel = (o // per_group) * inputs + i
-        value = tirx.if_then_else(met, x(n, row // sy, column // sx, channel), number(0, dtype_of(x)))
-        return te.sum(value * weight(y, k, channel, o % per_group), axis=[y, k, i])
+        product = x(n, row, column, channel) * weight(y, k, channel, o % per_group)
+        return te.sum(tirx.if_then_else(met, product, number(0, dtype_of(x))), axis=[*taps, i])
 
     return [_add_bias(compute(result.static_shape, element), bias, result)]
+
+
+def _spread(node: Node, axis: int, size: int) -> tuple[Any, Callable[[Expr], tuple[Expr, Expr]]]:
+    """Along height (`axis` 0) or width: a reduction over kernel positions, and the (position, input place) of an output
+    place. Positions of the wrong remainder never meet an input; they are not visited, where dilation allows.
+    """
+    stride, dilation, before = node["strides"][axis], node["dilation"][axis], node["padding"][axis]
+    if dilation == 1:
+        tap = _axis(-(-size // stride), f"tap{axis}")
+        return tap, lambda place: ((place + before) % stride + tap * stride, (place + before) // stride - tap)
+    tap = _axis(size, f"tap{axis}")
+
+    def source(place: Expr) -> tuple[Expr, Expr]:
+        distance = place + before - tap * dilation
+        return tap, tirx.Select(
+            tirx.floormod(distance, stride) == 0, tirx.floordiv(distance, stride), number(-1, "int64")
+        )
+
+    return tap, source
 
 
 def _linear(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
