@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,7 @@ from nascompiler.cli.common import (
     count,
     parse_shapes,
     print_json,
+    say,
     table,
 )
 from nascompiler.ir.errors import UsageError
@@ -37,12 +39,18 @@ def inspect(
     channel_groups: Annotated[
         bool, typer.Option("--channel-groups", help="List which channels stay or go together, and where they stand.")
     ] = False,
+    svg: Annotated[
+        Path | None,
+        typer.Option("--svg", metavar="FILE.svg", help="Draw cells and blocks, or operations, into a file."),
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Print the graph as text.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Show parameters, multiply-adds, level, inputs, outputs, ops and channel groups of a model."""
     from nascompiler import api
 
+    if svg is not None and svg.suffix != ".svg":
+        raise UsageError(f"a picture ends in .svg: {svg}")
     graph = api.load(model, shapes=parse_shapes(shape), width=width, resolution=resolution, head=head)
     summary = api.inspect(graph)
     if text:
@@ -56,6 +64,16 @@ def inspect(
         _show(summary, nodes)
         if channel_groups:
             _show_channel_groups(_channel_groups(graph))
+    if svg is not None:
+        _draw(graph, svg)
+
+
+def _draw(graph: Graph, path: Path) -> None:
+    from nascompiler.ir.files import write_text
+    from nascompiler.pictures import draw
+
+    write_text(path, draw(graph))
+    say(f"wrote {path}")
 
 
 def _show(summary: Summary, nodes: bool) -> None:
