@@ -14,7 +14,7 @@ import gc
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -98,39 +98,44 @@ def cpu_seconds(step: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def measure(nodes: int, repeats: int) -> list[dict[str, str | float]]:
-    rows: list[dict[str, str | float]] = []
+def measure(nodes: int, repeats: int) -> Iterator[dict[str, str | float]]:
     for make in (chain, network, fan):
         small, large = steps(make, nodes, repeats), steps(make, 2 * nodes, repeats)
         for name in small:
             # in turns: other work on the machine slows both
             pairs = [(cpu_seconds(small[name]), cpu_seconds(large[name])) for _ in range(repeats)]
             once, twice = (min(times) for times in zip(*pairs, strict=True))
-            rows.append({"graph": make.__name__, "step": name, "cpu_s": once, "cpu_s_twice_the_nodes": twice})
-    return rows
+            yield {"graph": make.__name__, "step": name, "cpu_s": once, "cpu_s_twice_the_nodes": twice}
+
+
+def is_slow(row: dict[str, str | float]) -> bool:
+    once, twice = float(row["cpu_s"]), float(row["cpu_s_twice_the_nodes"])
+    return once > LIMIT_SECONDS or (twice > LIMIT_RATIO * once and twice > 0.2)
+
+
+def show(row: dict[str, str | float]) -> None:
+    once, twice = float(row["cpu_s"]), float(row["cpu_s_twice_the_nodes"])
+    note = "  <- too slow" if is_slow(row) else ""
+    ratio = twice / max(once, 1e-9)
+    print(f"{row['graph']:8} {row['step']:18} {once:12.3f} s {twice:12.3f} s  {ratio:5.2f}{note}", flush=True)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--nodes", type=int, default=10_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    rows = measure(options.nodes, options.repeats)
-    slow = 0
+    if not options.json:
+        print(f"{'graph':8} {'step':18} {options.nodes:>8} nodes {2 * options.nodes:>8} nodes  ratio")
+    rows = []
+    for row in measure(options.nodes, options.repeats):
+        rows.append(row)
+        if not options.json:
+            show(row)
     if options.json:
         print(json.dumps(rows, indent=2))
-    else:
-        print(f"{'graph':8} {'step':18} {options.nodes:>8} nodes {2 * options.nodes:>8} nodes  ratio")
-    for row in rows:
-        once, twice = float(row["cpu_s"]), float(row["cpu_s_twice_the_nodes"])
-        ratio = twice / max(once, 1e-9)
-        missed = once > LIMIT_SECONDS or (ratio > LIMIT_RATIO and twice > 0.2)
-        slow += missed
-        if not options.json:
-            note = "  <- too slow" if missed else ""
-            print(f"{row['graph']:8} {row['step']:18} {once:12.3f} s {twice:12.3f} s  {ratio:5.2f}{note}")
-    return 4 if slow else 0
+    return 4 if any(map(is_slow, rows)) else 0
 
 
 if __name__ == "__main__":
