@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nascompiler.backends.artifact import Artifact
 from nascompiler.backends.verify_artifact import DISTINCT, Runner, Verification
@@ -89,9 +90,9 @@ def synthetic_inputs(graph: Graph, seed: int) -> Iterator[dict[str, Array]]:
         number += 1
 
 
-def _smoothed(noise: Array, times: int) -> Array:
+def _smoothed(noise: NDArray[np.float64], times: int) -> NDArray[np.float64]:
     """Noise averaged `times` over neighbours at doubling distance along every axis, at unit spread again."""
-    smooth = noise.astype(np.float64)
+    smooth = noise
     for step in range(times):
         for axis in range(1, smooth.ndim):
             if smooth.shape[axis] > 4:

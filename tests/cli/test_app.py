@@ -54,6 +54,7 @@ def test_interruption_has_its_own_code(cli: Any, small_onnx: Path, monkeypatch: 
 
 
 def test_start_up_imports_neither_tvm_nor_torch_nor_onnx() -> None:
-    code = "import sys, nascompiler, nascompiler.cli; print(sorted({'tvm', 'torch', 'onnx', 'numba'} & set(sys.modules)))"
+    heavy = {"tvm", "torch", "onnx", "numba"}
+    code = f"import sys, nascompiler, nascompiler.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -49,9 +49,8 @@ def test_changes_are_written_in_numbered_files(cli: Any, small_onnx: Path, tmp_p
     script = tmp_path / "my_passes.py"
     script.write_text(SCRIPT)
     folder, output = tmp_path / "ir", tmp_path / "o.nir"
-    result = cli(
-        "opt", small_onnx, "--passes", "cap-relu,cap-relu", "--load", script, "--print-after-change", folder, "-o", output
-    )
+    options = ("--load", script, "--print-after-change", folder, "-o", output)
+    result = cli("opt", small_onnx, "--passes", "cap-relu,cap-relu", *options)
     assert result.code == 0
     assert sorted(p.name for p in folder.iterdir()) == ["000-input.nir", "001-cap-relu.nir"]
     assert output.exists()
