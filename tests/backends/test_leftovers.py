@@ -86,3 +86,21 @@ def test_nan_and_infinity_go_through_kernels_and_leftovers(tmp_path):
     results = load_artifact(compile_graph(graph, "cpu", tmp_path / "out").folder).run(inputs)
     for name, array in evaluate(graph, inputs).items():
         assert_close(results[name], array, name)
+
+
+def test_long_sums_keep_their_digits(tmp_path):
+    generator = np.random.default_rng(0)
+    builder = Builder("long")
+    x = builder.input("x", (2, 9000))
+    image = builder.input("image", (1, 96, 96, 17))
+    nn = builder.nn
+    weight = builder.constant(np.eye(17, dtype=np.float32).reshape(1, 1, 17, 17))
+    pooled = nn.global_average_pool(nn.conv2d(image, weight))
+    graph = builder.outputs(softmax=nn.softmax(x), total=nn.reduce_sum(x, axes=(1,)), pooled=pooled)
+    inputs = {
+        "x": generator.uniform(0, 9, (2, 9000)).astype(np.float32),
+        "image": generator.uniform(0, 1, (1, 96, 96, 17)).astype(np.float32),
+    }
+    results = load_artifact(compile_graph(graph, "cpu", tmp_path / "out").folder).run(inputs)
+    for name, array in evaluate(graph, inputs).items():
+        assert_close(results[name], array, name, tolerance=1e-6)

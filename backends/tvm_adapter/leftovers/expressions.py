@@ -70,6 +70,13 @@ def widened(tensor: Tensor) -> Tensor:
     return compute([int(d) for d in tensor.shape], lambda *i: tensor(*i).astype("float32"))
 
 
+def accurate(tensor: Tensor) -> Tensor:
+    """Floats as float64, for long sums one after the other: 6,625 terms in float32 lose four digits."""
+    if not is_float(tensor) or dtype_of(tensor) == "float64":
+        return tensor
+    return compute([int(d) for d in tensor.shape], lambda *i: tensor(*i).astype("float64"))
+
+
 def narrowed(tensor: Tensor, dtype: str) -> Tensor:
     """Back to the element type of the result."""
     if str(tensor.dtype) == dtype:

@@ -12,6 +12,7 @@ from tvm import te, tirx
 from nascompiler.backends.tvm_adapter.leftovers.expressions import (
     Expr,
     Tensor,
+    accurate,
     at,
     compute,
     dtype_of,
@@ -58,7 +59,7 @@ def _reduced(x: Tensor, axes: Sequence[int], reducer: Callable[..., Expr], keepd
     return compute(shape, element)
 
 
-def _reduction(reducer: Callable[..., Expr], *, mean: bool = False) -> Callable[..., list[Tensor]]:
+def _reduction(reducer: Callable[..., Expr], *, sums: bool = False, mean: bool = False) -> Callable[..., list[Tensor]]:
     def rule(node: Node, x: Tensor) -> list[Tensor]:
         result = node.result.type
         axes = [axis % len(x.shape) for axis in node["axes"]]
@@ -67,7 +68,7 @@ def _reduction(reducer: Callable[..., Expr], *, mean: bool = False) -> Callable[
         if mean and not dtype.startswith("float"):
             wide = compute(_sizes(x), lambda *i: x(*i).astype("float64"))
         else:
-            wide = widened(x)
+            wide = accurate(x) if sums else x
         total = _reduced(wide, axes, reducer, node["keepdims"])
         if mean:
             summed = total
@@ -111,7 +112,7 @@ def _softmax(node: Node, x: Tensor) -> list[Tensor]:
     x, axes = widened(x), [node["axis"] % len(x.shape)]
     peak = _reduced(x, axes, _maximum)
     powers = compute(_sizes(x), lambda *i: tirx.exp(x(*i) - at(peak, i)))
-    total = _reduced(powers, axes, _sum)
+    total = narrowed(_reduced(accurate(powers), axes, _sum), dtype_of(x))
     if node.op.name == "nn.softmax":
         result = compute(_sizes(x), lambda *i: powers(*i) / at(total, i))
     else:
@@ -122,10 +123,10 @@ def _softmax(node: Node, x: Tensor) -> list[Tensor]:
 def _standardized(x: Tensor, axes: Sequence[int], epsilon: float) -> Tensor:
     """x with mean 0 and variance 1 over `axes`."""
     dtype, count = dtype_of(x), prod(_sizes(x)[axis] for axis in axes)
-    total = _reduced(x, axes, _sum)
+    total = narrowed(_reduced(accurate(x), axes, _sum), dtype)
     centered = compute(_sizes(x), lambda *i: x(*i) - at(total, i) / number(float(count), dtype))
     squares = compute(_sizes(x), lambda *i: centered(*i) * centered(*i))
-    spread = _reduced(squares, axes, _sum)
+    spread = narrowed(_reduced(accurate(squares), axes, _sum), dtype)
 
     def element(*index: Expr) -> Expr:
         variance = at(spread, index) / number(float(count), dtype)
@@ -169,7 +170,7 @@ def _batch_norm(node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor
 def _global(reducer: Callable[..., Expr], mean: bool) -> Callable[..., list[Tensor]]:
     def rule(node: Node, x: Tensor) -> list[Tensor]:
         dtype = dtype_of(x)
-        wide = widened(x) if mean else x
+        wide = accurate(x) if mean else x
         total = _reduced(wide, (1, 2), reducer)
         if mean:
             summed = total
@@ -181,9 +182,9 @@ def _global(reducer: Callable[..., Expr], mean: bool) -> Callable[..., list[Tens
 
 
 RULES: dict[str, Any] = {
-    "nn.reduce_sum": _reduction(_sum),
-    "nn.reduce_prod": _reduction(_product),
-    "nn.reduce_mean": _reduction(_sum, mean=True),
+    "nn.reduce_sum": _reduction(_sum, sums=True),
+    "nn.reduce_prod": _reduction(_product, sums=True),
+    "nn.reduce_mean": _reduction(_sum, sums=True, mean=True),
     "nn.reduce_max": _reduction(_maximum),
     "nn.reduce_min": _reduction(_minimum),
     "nn.argmax": _argument,

@@ -2,10 +2,10 @@
 
 For every output row, panel of channels and tile of columns:
 
-    accumulators[pixel][vector] = bias
+    accumulators[pixel][vector] = 0
     for kernel row that meets the image, kernel column, input channel:
         accumulators[pixel][vector] += input[pixel] * weight[vector]
-    output = activation(accumulators + residual)
+    output = activation(accumulators + bias + residual)
 
 Nothing is padded: kernel rows are bounded at run time, kernel columns by a tile of its own at each edge.
 """
@@ -91,10 +91,7 @@ class _Emitter:
         column = emit.tile_start(part, tile)
         image, line = (0, row) if window.batch == 1 else (row // window.output[0], row % window.output[0])
 
-        accumulators = [
-            [Accumulator(n, emit.load(self.bias, channel + o, n)) for n, o in zip(panel.lanes, offsets, strict=True)]
-            for _ in part.taps
-        ]
+        accumulators = [[Accumulator(n, emit.splat(0.0, n)) for n in panel.lanes] for _ in part.taps]
 
         top = line * window.strides[0] - window.padding[0]
         left = column * window.strides[1] - window.padding[1]
@@ -130,9 +127,11 @@ class _Emitter:
             last = emit.upper_bound(top, window.dilation[0], window.size[0], window.kernel[0])
             with T.serial(first, last) as y:
                 kernel_row(y)
-        self._finish(accumulators, offsets, (row * window.output[1] + column) * window.features + channel)
+        self._finish(accumulators, offsets, channel, (row * window.output[1] + column) * window.features + channel)
 
-    def _finish(self, accumulators: Sequence[Sequence[Accumulator]], offsets: Sequence[int], origin: Expr) -> None:
+    def _finish(
+        self, accumulators: Sequence[Sequence[Accumulator]], offsets: Sequence[int], channel: Expr, origin: Expr
+    ) -> None:
         lanes = [accumulator.lanes for accumulator in accumulators[0]]
 
         def place(pixel: Expr, vector: int) -> Expr:
@@ -141,6 +140,7 @@ class _Emitter:
         residual = self.residual
         emit.finish(
             accumulators,
+            lambda v: emit.load(self.bias, channel + offsets[v], lanes[v]),
             None if residual is None else lambda p, v: emit.load(residual, place(p, v), lanes[v]),
             lambda value, p, v: emit.store(self.result, value, place(p, v), lanes[v]),
             self.call["activation"],

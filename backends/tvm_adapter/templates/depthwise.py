@@ -66,8 +66,7 @@ class _Emitter:
     def _tile(self, row: Expr, channel: Expr, lanes: int, part: Columns, column: Expr) -> None:
         window = self.cut.window
         image, line = (0, row) if window.batch == 1 else (row // window.output[0], row % window.output[0])
-        bias = emit.bind(emit.load(self.bias, channel, lanes))
-        accumulators = [emit.Accumulator(lanes, bias) for _ in part.taps]
+        accumulators = [emit.Accumulator(lanes, emit.splat(0.0, lanes)) for _ in part.taps]
         top = line * window.strides[0] - window.padding[0]
         left = column * window.strides[1] - window.padding[1]
         origin = ((image * window.size[0] + top) * window.size[1] + left) * window.channels + channel
@@ -101,6 +100,7 @@ class _Emitter:
         residual = self.residual
         emit.finish(
             [[accumulator] for accumulator in accumulators],
+            lambda _: emit.load(self.bias, channel, lanes),
             None if residual is None else lambda p, _: emit.load(residual, place(p), lanes),
             lambda value, p, _: emit.store(self.result, value, place(p), lanes),
             self.call["activation"],

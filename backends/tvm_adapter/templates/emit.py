@@ -132,31 +132,36 @@ LENGTHY = frozenset({"sigmoid", "swish", "tanh"})
 
 def finish(
     accumulators: Sequence[Sequence[Accumulator]],
+    load_bias: Callable[[int], Expr],
     load_residual: Callable[[Expr, int], Expr] | None,
     store_result: Callable[[Expr, Expr, int], None],
     name: str,
     parameters: Sequence[float],
 ) -> None:
-    """Residual and activation for `accumulators[pixel][vector]`.
+    """Bias, residual and activation for `accumulators[pixel][vector]`.
 
-    `load_residual(pixel, vector)` gives the residual, `store_result(value, pixel, vector)` takes the result.
+    The bias comes last, not first: often it is larger than the sums, which would be rounded to its size. `load_bias`
+    gives the bias of a vector, `load_residual(pixel, vector)` the residual; `store_result(value, pixel, vector)` takes
+    the result.
     """
 
-    def total(value: Expr, pixel: Expr, vector: int) -> Expr:
+    def total(value: Expr, bias: Expr, pixel: Expr, vector: int) -> Expr:
+        value = value + bias
         return value if load_residual is None else value + load_residual(pixel, vector)
 
     for vector, column in enumerate(zip(*accumulators, strict=True)):
         lanes = column[0].lanes
+        bias = held(load_bias(vector), lanes)
         if name not in LENGTHY or len(column) == 1:
             for pixel, accumulator in enumerate(column):
-                value = held(total(accumulator.value, pixel, vector), lanes)
+                value = held(total(accumulator.value, bias, pixel, vector), lanes)
                 store_result(activate(value, lanes, name, parameters), pixel, vector)
             continue
         waiting = T.alloc_buffer((len(column) * lanes,), "float32", scope="global")
         for pixel, accumulator in enumerate(column):
             store(waiting, accumulator.value, pixel * lanes, lanes)
         with T.serial(0, len(column)) as pixel:
-            value = held(total(load(waiting, pixel * lanes, lanes), pixel, vector), lanes)
+            value = held(total(load(waiting, pixel * lanes, lanes), bias, pixel, vector), lanes)
             store_result(activate(value, lanes, name, parameters), pixel, vector)
 
 

@@ -73,22 +73,26 @@ def mean(
     `result_image` is the row of `result`, the number of the image unless given.
     """
     _, height, width, channels = shape
-    pixels = height * width
     row = image if result_image is None else result_image
 
     def block(channel: Expr, pieces: tuple[int, ...]) -> None:
         offsets = [sum(pieces[:i]) for i in range(len(pieces))]
         sums = [emit.Accumulator(n, emit.splat(0.0, n)) for n in pieces]
-        with T.serial(0, pixels) as pixel:
-            at = (image * pixels + pixel) * channels + channel
-            for total, offset in zip(sums, offsets, strict=True):
-                total.value = total.value + emit.load(x, at + offset, total.lanes)
+        with T.serial(0, height) as y:
+            # row by row: one long sum of all pixels would lose digits
+            row_sums = [emit.Accumulator(n, emit.splat(0.0, n)) for n in pieces]
+            with T.serial(0, width) as k:
+                at = ((image * height + y) * width + k) * channels + channel
+                for total, offset in zip(row_sums, offsets, strict=True):
+                    total.value = total.value + emit.load(x, at + offset, total.lanes)
+            for total, part in zip(sums, row_sums, strict=True):
+                total.value = total.value + part.value
         for total, offset in zip(sums, offsets, strict=True):
-            value = total.value * emit.splat(1.0 / pixels, total.lanes)
+            value = total.value * emit.splat(1.0 / (height * width), total.lanes)
             emit.store(result, value, row * channels + channel + offset, total.lanes)
 
-    width = GROUP * lanes
-    if channels >= width:
-        emit.over_blocks(channels, width, lambda channel: block(channel, (lanes,) * GROUP), parallel=True)
+    block_width = GROUP * lanes
+    if channels >= block_width:
+        emit.over_blocks(channels, block_width, lambda channel: block(channel, (lanes,) * GROUP), parallel=True)
     else:
         block(0, lane_pieces(channels, lanes))

@@ -66,13 +66,20 @@ def _vector_matrix(
 
     def block(start: Expr, pieces: tuple[int, ...]) -> None:
         offsets = [start + sum(pieces[:i]) for i in range(len(pieces))]
-        sums = [emit.Accumulator(n, emit.load(bias, o, n)) for n, o in zip(pieces, offsets, strict=True)]
+        sums = [emit.Accumulator(n, emit.splat(0.0, n)) for n in pieces]
         with T.serial(0, inputs) as k:
             value = emit.bind(vector[k])
             for total, offset in zip(sums, offsets, strict=True):
                 total.add_product(emit.splat(value, total.lanes), emit.load(matrix, k * outputs + offset, total.lanes))
         for total, offset in zip(sums, offsets, strict=True):
-            emit.store(result, emit.activate(total.value, total.lanes, *activation), offset, total.lanes)
+            emit.store(
+                result,
+                emit.activate(
+                    emit.held(total.value + emit.load(bias, offset, total.lanes), total.lanes), total.lanes, *activation
+                ),
+                offset,
+                total.lanes,
+            )
 
     width = GROUP * lanes
     if outputs >= width:
