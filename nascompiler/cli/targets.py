@@ -20,7 +20,7 @@ def targets(json: JsonOption = False) -> None:
                 name,
                 data["kind"],
                 ", ".join(f"{o}={v['default']}" for o, v in data.get("options", {}).items()),
-                data.get("summary", ""),
+                data["description"],
             )
             for name, data in described.items()
         ],
