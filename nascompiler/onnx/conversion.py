@@ -9,16 +9,13 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 
+from nascompiler.image_layouts import ImageConversion, ImageScope
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.graph import Value
 from nascompiler.ir.types import Array, Dim, DType
 from nascompiler.onnx.errors import OnnxError, Refusal, Unknown
 from nascompiler.onnx.known import Known, Partial
 from nascompiler.onnx.tensors import MAXIMUM_RANK, check_shape
-
-TO_CHANNELS_LAST = (0, 2, 3, 1)
-TO_CHANNELS_FIRST = (0, 3, 1, 2)
-
 
 _LENGTH_IS_RANK = ("dynamic_reshape", "dynamic_expand", "constant_of_shape")
 
@@ -30,21 +27,18 @@ def _check_length(shape: Value | None) -> None:
         raise Refusal(f"its shape has {length} dimensions; at most {MAXIMUM_RANK} are accepted")
 
 
-class Scope:
+class Scope(ImageScope):
     """What all conversions of one model share: the graph under construction and what is known of its values."""
 
     def __init__(self, builder: Builder) -> None:
+        super().__init__()
         self.builder = builder
         self.known = Known()
-        self.channels_last: dict[Value, Value] = {}
-        """NCHW value -> the NHWC value it was transposed from or to."""
         self.permuted: dict[tuple[Value, tuple[int, ...]], Value] = {}
         """Constants permuted already: weights that several nodes share stay shared."""
-        self.images: dict[Value, Value] = {}
-        """[N, C, W] value -> the same as [N, C, 1, W]."""
 
 
-class Conversion:
+class Conversion(ImageConversion):
     """The view of a node that converters work with.
 
     Methods raise Refusal (Unknown where only a shape or value is missing) with the reason, which the importer lists.
@@ -58,7 +52,7 @@ class Conversion:
         operands: Sequence[Value | None],
         attributes: dict[str, Any],
     ) -> None:
-        self._scope = scope
+        self._scope: Scope = scope
         self.opset = opset
         self.operands = tuple(operands)
         self._attributes = attributes
@@ -205,35 +199,8 @@ class Conversion:
             return value
         return self.op("transpose", value, permutation=permutation)
 
-    def channels_last(self, value: Value) -> Value:
-        """The NHWC form of an NCHW value."""
-        known = self._scope.channels_last
-        if value not in known:
-            known[value] = self.transpose(value, TO_CHANNELS_LAST)
-        return known[value]
-
-    def channels_first(self, value: Value) -> Value:
-        """The NCHW form of an NHWC value; the way back costs nothing."""
-        first = self.transpose(value, TO_CHANNELS_FIRST)
-        self._scope.channels_last[first] = value
-        return first
-
     def image(self, value: Value, spatial: int) -> Value:
         """[N, C, W] (spatial = 1) or [N, C, H, W] (2) as NHWC, H being 1 in the first case."""
         if value.type.rank not in (None, spatial + 2):
             raise Refusal(f"its input has {value.type.rank} dimensions; {spatial + 2} are expected")
-        if spatial == 1:
-            images = self._scope.images
-            if value not in images:
-                images[value] = self.op("unsqueeze", value, axes=(2,))
-            value = images[value]
-        return self.channels_last(value)
-
-    def from_image(self, value: Value, spatial: int) -> Value:
-        """The inverse of `image`."""
-        first = self.channels_first(value)
-        if spatial == 2:
-            return first
-        line = self.op("squeeze", first, axes=(2,))
-        self._scope.images[line] = first
-        return line
+        return super().image(value, spatial)

@@ -16,9 +16,9 @@ import onnx
 from numpy.typing import ArrayLike
 from onnx import helper, numpy_helper
 
+from nascompiler.image_layouts import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from nascompiler.ir.constant import Constant
 from nascompiler.ir.graph import Value
-from nascompiler.onnx.conversion import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from nascompiler.onnx.errors import Refusal
 
 CHANNELS_FIRST_AXIS = (0, 2, 3, 1)

@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import nn
 
+from nascompiler.image_layouts import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.evaluate import decomposition
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.torch_bridge.dtypes import torch_dtype
 from nascompiler.torch_bridge.errors import Refusal, UnsupportedOp, UnsupportedOpsError
-from nascompiler.torch_bridge.lowering.registry import TO_CHANNELS_FIRST, TO_CHANNELS_LAST, Layout, Permutation
+from nascompiler.torch_bridge.lowering.registry import Layout, Permutation
 from nascompiler.torch_bridge.lowering.table import LOWERINGS
 from nascompiler.torch_bridge.program import ABSENT, Program, Step, with_frees
 from nascompiler.torch_bridge.state import State, Tied

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from nascompiler.image_layouts import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from nascompiler.ir.graph import Node
-from nascompiler.onnx.conversion import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from nascompiler.onnx.emission import CHANNELS_FIRST_AXIS, Emitter
 from nascompiler.onnx.emitters.registry import EmitTable
 

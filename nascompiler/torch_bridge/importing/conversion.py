@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from nascompiler.image_layouts import ImageConversion, ImageScope
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.graph import Value
 from nascompiler.ir.types import Array, Dim, DType, TensorType
 from nascompiler.torch_bridge.dtypes import ir_dtype, torch_dtype
 from nascompiler.torch_bridge.errors import Refusal, Unknown
-from nascompiler.torch_bridge.lowering.registry import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,15 @@ class OpenSize:
 Size = int | OpenSize
 
 
-class Scope:
+class Scope(ImageScope):
     """What all conversions of one program share."""
 
     def __init__(self, builder: Builder) -> None:
+        super().__init__()
         self.builder = builder
-        self.channels_last: dict[Value, Value] = {}
-        """NCHW value -> the NHWC value it was transposed from or to."""
-        self.images: dict[Value, Value] = {}
-        """[N, C, W] value -> the same as [N, C, 1, W]."""
 
 
-class Conversion:
+class Conversion(ImageConversion):
     """The view of a call that converters work with; methods raise Refusal with the reason.
 
     `operator` is its name without overload, `arguments` are those of its schema by name, defaults included; `expected`
@@ -49,7 +46,7 @@ class Conversion:
     def __init__(
         self, scope: Scope, operator: str, arguments: Mapping[str, Any], expected: Sequence[TensorType | None]
     ) -> None:
-        self._scope = scope
+        self._scope: Scope = scope
         self.operator = operator
         self._arguments = arguments
         self.expected = tuple(expected)
@@ -238,35 +235,8 @@ class Conversion:
 
     # -- images
 
-    def channels_last(self, value: Value) -> Value:
-        """The NHWC form of an NCHW value."""
-        known = self._scope.channels_last
-        if value not in known:
-            known[value] = self.transpose(value, TO_CHANNELS_LAST)
-        return known[value]
-
-    def channels_first(self, value: Value) -> Value:
-        """The NCHW form of an NHWC value; the way back costs nothing."""
-        first = self.transpose(value, TO_CHANNELS_FIRST)
-        self._scope.channels_last[first] = value
-        return first
-
     def image(self, value: Value, spatial: int) -> Value:
         """[N, C, W] (spatial = 1) or [N, C, H, W] (2) as NHWC, H being 1 in the first case."""
         if self.rank(value) != spatial + 2:
             raise Refusal(f"its input has {self.rank(value)} dimensions; {spatial + 2} are expected")
-        if spatial == 1:
-            images = self._scope.images
-            if value not in images:
-                images[value] = self.op("unsqueeze", value, axes=(2,))
-            value = images[value]
-        return self.channels_last(value)
-
-    def from_image(self, value: Value, spatial: int) -> Value:
-        """The inverse of `image`."""
-        first = self.channels_first(value)
-        if spatial == 2:
-            return first
-        line = self.op("squeeze", first, axes=(2,))
-        self._scope.images[line] = first
-        return line
+        return super().image(value, spatial)

@@ -12,8 +12,6 @@ from nascompiler.ir.graph import Node
 Function = Callable[..., Any]
 Permutation = tuple[int, ...]
 
-TO_CHANNELS_FIRST: Permutation = (0, 3, 1, 2)
-TO_CHANNELS_LAST: Permutation = (0, 2, 3, 1)
 OIHW: Permutation = (3, 2, 0, 1)
 """From our convolution weights HWIO to torch's."""
 
