@@ -16,7 +16,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,7 @@ import numpy as np
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.manifest import NAME, Manifest, TensorSpec, file_hash
+from nascompiler.backends.measure.latency import LayerTime
 from nascompiler.ir.errors import ModelError, UsageError, choices_text
 from nascompiler.ir.files import load
 from nascompiler.ir.graph import Graph
@@ -35,17 +35,6 @@ if TYPE_CHECKING:
 
 LIBRARY, WEIGHTS, BEFORE, AFTER, PLACEMENT = "model.so", "weights.bin", "before.nir", "after.nir", "placement.json"
 ALIGNMENT = 64
-
-
-@dataclass(frozen=True)
-class LayerTime:
-    """The time of one kernel call in one run: the nodes it computes, ns, multiply-adds, bytes read and written."""
-
-    name: str
-    op: str
-    ns: int
-    macs: int
-    bytes: int
 
 
 class Artifact:

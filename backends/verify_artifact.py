@@ -12,6 +12,7 @@ from nascompiler.backends.errors import GateError
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.evaluate import evaluate
 from nascompiler.ir.graph import Graph
+from nascompiler.ir.random_values import random_array
 from nascompiler.ir.types import Array
 
 Arrays = Mapping[str, Array]
@@ -114,18 +115,10 @@ def verify_artifact(
 def random_images(artifact: Artifact, count: int = FEWEST_IMAGES, *, seed: int = 0) -> list[dict[str, Array]]:
     """Inputs to verify with: standard normal values of growing spread; integers from 0 to 3."""
     generator = np.random.default_rng(seed)
-
-    def draw(spread: float) -> dict[str, Array]:
-        drawn: dict[str, Array] = {}
-        for spec in artifact.inputs:
-            dtype = spec.type.dtype
-            if dtype.is_float:
-                drawn[spec.name] = (generator.standard_normal(spec.shape) * spread).astype(dtype.numpy)
-            else:
-                drawn[spec.name] = generator.integers(0, 4, spec.shape).astype(dtype.numpy)
-        return drawn
-
-    return [draw(0.5 + index / count) for index in range(count)]
+    return [
+        {spec.name: random_array(spec.type, generator, 0.5 + index / count) for spec in artifact.inputs}
+        for index in range(count)
+    ]
 
 
 def _compare(output: str, reference: str, results: Sequence[Arrays], expected: Sequence[Arrays]) -> Comparison:

@@ -27,7 +27,8 @@ class Kind(Enum):
 class LayerTime:
     """The time of one kernel call in a run of the whole network.
 
-    `ns` is the median over the profiled runs; `macs` multiply-adds; `bytes` what the call reads and writes once each.
+    `name` and `op` are those of the nodes it computes; `ns` is of one run, or the median over several; `macs` are
+    multiply-adds; `bytes` what the call reads and writes once each.
     """
 
     name: str

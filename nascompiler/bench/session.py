@@ -19,6 +19,7 @@ from nascompiler.bench.peers import check_peers
 from nascompiler.bench.source import peer_model
 from nascompiler.bench.turns import Worker, measure_in_turns
 from nascompiler.ir import Array, Error, UsageError
+from nascompiler.ir.random_values import random_array
 
 OURS = "nascompiler"
 
@@ -102,14 +103,7 @@ def bench_artifact(
 def random_arrays(manifest: Manifest, seed: int) -> dict[str, Array]:
     """Standard normal arrays (integers: 0 to 3) for the inputs of an artifact."""
     generator = np.random.default_rng(seed)
-    arrays: dict[str, Array] = {}
-    for tensor in manifest.inputs:
-        dtype = tensor.type.dtype.numpy
-        if np.issubdtype(dtype, np.floating):
-            arrays[tensor.name] = generator.standard_normal(tensor.shape).astype(dtype)
-        else:
-            arrays[tensor.name] = generator.integers(0, 4, tensor.shape).astype(dtype)
-    return arrays
+    return {tensor.name: random_array(tensor.type, generator) for tensor in manifest.inputs}
 
 
 def _measure(

@@ -10,6 +10,7 @@ import numpy as np
 
 from nascompiler.ir import Array, Error, Graph, ModelError, evaluate, verify
 from nascompiler.ir.files import save, write_text
+from nascompiler.ir.random_values import random_array
 from nascompiler.ir.text import print_graph
 from nascompiler.passes.infrastructure.base import Exact, Nothing, Pass, PassContext, Preserves
 from nascompiler.passes.infrastructure.pipeline import Pipeline
@@ -124,11 +125,7 @@ def random_inputs(graph: Graph, seed: int) -> dict[str, Array]:
     for value in graph.inputs:
         if not value.type.is_static:
             raise ModelError(f"input {value.name!r} has open sizes: {value.type}")
-        shape = value.type.static_shape
-        if value.type.dtype.is_float:
-            inputs[value.name] = generator.standard_normal(shape).astype(value.type.dtype.numpy)
-        else:
-            inputs[value.name] = generator.integers(0, 4, shape).astype(value.type.dtype.numpy)
+        inputs[value.name] = random_array(value.type, generator)
     return inputs
 
 
