@@ -205,7 +205,7 @@ class OpRegistry(Mapping[str, OpDef]):
     `nascompiler.ops`) when a name is not found among them.
     """
 
-    BUILT_IN = ("nascompiler.ir.dialects.nn", "nascompiler.ir.dialects.arch")
+    BUILT_IN = ("nascompiler.ir.dialects.nn", "nascompiler.ir.dialects.qnn", "nascompiler.ir.dialects.arch")
     ENTRY_POINTS = "nascompiler.ops"
 
     def __init__(self) -> None:

@@ -39,7 +39,7 @@ def _infer_pool(
     return moved(x, (batch, *size, channels))
 
 
-def _pooled(x: Array, reduce: Any, initial: Any, *, kernel: Pair, strides: Pair, dilation: Pair) -> Any:
+def pooled(x: Array, reduce: Any, initial: Any, *, kernel: Pair, strides: Pair, dilation: Pair) -> Any:
     """`reduce` over the taps of each window of an image that is padded already."""
     size = tuple((x.shape[i + 1] - extent(kernel[i], dilation[i])) // strides[i] + 1 for i in (0, 1))
     result = np.full((x.shape[0], *size, x.shape[3]), initial, x.dtype)
@@ -52,11 +52,11 @@ def _pooled(x: Array, reduce: Any, initial: Any, *, kernel: Pair, strides: Pair,
 def _average_pool2d(
     x: Array, *, kernel: Pair, strides: Pair, padding: Padding, dilation: Pair, count_include_pad: bool
 ) -> Array:
-    total = _pooled(padded(x.astype(np.float64), padding), np.add, 0, kernel=kernel, strides=strides, dilation=dilation)
+    total = pooled(padded(x.astype(np.float64), padding), np.add, 0, kernel=kernel, strides=strides, dilation=dilation)
     if count_include_pad:
         return like(total / (kernel[0] * kernel[1]), x)
     inside = padded(np.ones((1, *x.shape[1:3], 1)), padding)
-    return like(total / _pooled(inside, np.add, 0, kernel=kernel, strides=strides, dilation=dilation), x)
+    return like(total / pooled(inside, np.add, 0, kernel=kernel, strides=strides, dilation=dilation), x)
 
 
 def lowest(dtype: np.dtype[np.generic]) -> float | int:
@@ -71,7 +71,7 @@ def highest(dtype: np.dtype[np.generic]) -> float | int:
 
 def _max_pool2d(x: Array, *, kernel: Pair, strides: Pair, padding: Padding, dilation: Pair) -> Array:
     low = lowest(x.dtype)
-    return like(_pooled(padded(x, padding, low), np.maximum, low, kernel=kernel, strides=strides, dilation=dilation), x)
+    return like(pooled(padded(x, padding, low), np.maximum, low, kernel=kernel, strides=strides, dilation=dilation), x)
 
 
 register_op(

@@ -1,0 +1,56 @@
+"""Linear resizing of quantised NHWC images. By nearest neighbour, `nn.resize` takes integers as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nascompiler.ir.dialects.nn.inference import dims
+from nascompiler.ir.dialects.qnn import arithmetic
+from nascompiler.ir.dialects.qnn.declarations import (
+    RESULT,
+    affine,
+    as_float,
+    integer_type,
+    quantized,
+    require_scale,
+)
+from nascompiler.ir.ops import OPS, OpDef, register_op
+from nascompiler.ir.types import Array, DType, TensorType
+
+_FLOAT = OPS["nn.resize"]
+
+
+def _infer(
+    x: TensorType, *, x_scale: float, x_zero_point: int, scale: float, zero_point: int, dtype: DType, **sampling: Any
+) -> TensorType:
+    require_scale("x", x, x_scale, x_zero_point)
+    made = _FLOAT.infer(as_float(x), **sampling)
+    assert isinstance(made, TensorType)
+    return integer_type(dims(made), dtype, scale, zero_point)
+
+
+def _resize(
+    x: Array, *, x_scale: float, x_zero_point: int, scale: float, zero_point: int, dtype: DType, **sampling: Any
+) -> Array:
+    assert _FLOAT.evaluate is not None
+    resized = _FLOAT.evaluate(arithmetic.shifted(x, x_zero_point).astype(np.float32), **sampling)
+    f = np.multiply(resized, arithmetic.ratio(x_scale, scale))
+    return arithmetic.to_integers(f, zero_point, dtype, arithmetic.limits(dtype))
+
+
+register_op(
+    OpDef(
+        name="qnn.resize",
+        summary=(
+            "r = nn.resize of float32(x - x_zero_point): along height, then width, low * (1 - fraction) + high * "
+            "fraction, each step in float32; q = clamp(rint(r * float32(x_scale / scale)) + zero_point)."
+        ),
+        operands=(quantized("x", rank=4),),
+        attributes=(*affine("x_"), *RESULT, *_FLOAT.attributes),
+        infer=_infer,
+        evaluate=_resize,
+        result_dtype="dtype",
+    )
+)
