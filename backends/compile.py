@@ -22,23 +22,7 @@ from nascompiler.ir.text import print_graph
 from nascompiler.passes.infrastructure.instruments import Instrument
 from nascompiler.passes.infrastructure.manager import run_pipeline
 from nascompiler.passes.infrastructure.pipeline import Pipeline, Step
-
-GRAPH_PASSES = (
-    # Shapes that the model computes become constants, and with them every size is known.
-    "fixpoint(canonicalize,fold-constants,eliminate-dead-code)",
-    # Transposes of an NCHW model cancel; what is left stands at its inputs and outputs.
-    "propagate-layout",
-    # Transposed weights become constants, which layers take batch norms, scales and shifts into. Axes are in NHWC order
-    # then and layers plain, as the patterns of written-out activations expect; behind an activation that is whole,
-    # more can be folded into the next layer.
-    "fold-constants,fixpoint(fold-batch-norm,recognise-activations)",
-    # Sequences become steps, which TVM can fuse.
-    "unroll-lstm",
-    # The same work is done once, and nothing dead is compiled.
-    "fixpoint(canonicalize,fold-constants,eliminate-common-subexpressions,eliminate-dead-code)",
-)
-"""What every target does to a float network before its kernels are assigned, each entry with why it stands there."""
-
+from nascompiler.passes.pipelines import NETWORK
 
 @dataclass(frozen=True)
 class Compiled:
@@ -55,7 +39,7 @@ class Compiled:
 
 def default_pipeline(target: Target | str) -> str:
     """The pipeline that `compile_graph` runs for a target unless given another."""
-    return _with_kernels(",".join(GRAPH_PASSES), target)
+    return _with_kernels(",".join(NETWORK), target)
 
 
 def _with_kernels(pipeline: str, target: Target | str) -> str:

@@ -114,6 +114,11 @@ class Node:
         return self.graph is None
 
     @property
+    def following(self) -> Node | None:
+        """The node after this one in the graph's order, None at the end: `insert(before=...)` takes both."""
+        return self._next
+
+    @property
     def operands(self) -> tuple[Value, ...]:
         if self._pending is not None:
             self._operands, self._pending = tuple(self._pending), None

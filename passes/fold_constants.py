@@ -63,6 +63,8 @@ class FoldConstants(Pass):
             return "the values of its operands are not loaded"
         if node.op.is_open(node.attributes) or (node.op.evaluate is None and node.op.decompose is None):
             return "it waits for a choice"
+        if node.op.name in ("qnn.dequantize", "qnn.dequantize_per_axis"):
+            return "its operand is stored as integers, and integer ops take it as such"
         try:
             types = infer_types(node)
         except Error as error:

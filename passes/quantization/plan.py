@@ -1,0 +1,166 @@
+"""What becomes integer: the nodes, the values that need a scale, and those that share one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from math import inf
+
+from nascompiler.ir import DType, Graph, Node, Value
+from nascompiler.passes.quantization.forms import Form, absorbs, activations, form_of
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Decisions about a prepared float graph, made before any number is known.
+
+    A value is quantised when an integer node takes it; what only float nodes take stays in float, and a sum then gives
+    its accumulators as float32.
+    """
+
+    graph: Graph
+    integer: frozenset[Node]
+    absorbed: dict[Node, Node]
+    """Activation -> the node that applies it before it rounds."""
+    reasons: dict[Node, str]
+    """Why each other node stays in float."""
+    values: dict[Value, DType]
+    """The values to be quantised, in topological order, with their integer type."""
+    groups: tuple[tuple[Value, ...], ...]
+    """Values that share scale and zero point, each in one group; a group of its own for most."""
+    limits: dict[Value, tuple[float, float]] = field(default_factory=dict)
+    """Beyond these limits every consumer of the value saturates: a range need not be wider."""
+
+    @property
+    def sums(self) -> list[Node]:
+        """The integer convolutions and matrix products, in topological order."""
+        return [n for n in self.graph.nodes if n in self.integer and form_of(n) is Form.SUM]
+
+
+def make_plan(
+    graph: Graph,
+    *,
+    dtype: DType = DType.I8,
+    tables: bool = False,
+    keep_float: Collection[Node] = (),
+    wide: Collection[Node] = (),
+) -> Plan:
+    """Plan the quantisation of a prepared graph (see `preparation.prepare`).
+
+    `dtype` is the type of activations, i16 that of the activations which nodes in `wide` take and make. Nodes in
+    `keep_float` stay in float. With `tables`, hard_swish and hard_sigmoid behind a sum are tables behind a rounding, as
+    accelerators have them, else part of the sum in float32.
+    """
+    forms = {node: form_of(node) for node in graph.nodes}
+    reasons = {node: form for node, form in forms.items() if isinstance(form, str)}
+    reasons |= dict.fromkeys(keep_float, "kept in float as asked")
+    possible = {node for node in graph.nodes if node not in reasons}
+    absorbed: dict[Node, Node] = {}
+    for node in graph.nodes:
+        activation = absorbs(node, tables=tables) if node in possible else None
+        if activation is not None and activation in possible:
+            absorbed[activation] = node
+    integer = _integer(graph, possible, absorbed, forms)
+    absorbed = {a: n for a, n in absorbed.items() if n in integer}
+    reasons |= dict.fromkeys(possible - integer - absorbed.keys(), "its result or its operands are float")
+    taken = _taken(graph, integer)
+    ends = {v: absorbed_end(v, absorbed) for n in integer for v in n.results}
+    groups = _groups(graph, integer, forms, taken)
+    widened = {v for n in wide for v in (*activations(n), *(ends.get(r, r) for r in n.results))}
+    types = {v: DType.I16 if widened.intersection(group) else dtype for group in groups for v in group}
+    values = {v: types[v] for v in taken}
+    limits = {v: limit for v in taken if (limit := _saturation(v)) != (-inf, inf)}
+    return Plan(graph, frozenset(integer), absorbed, reasons, values, tuple(groups), limits)
+
+
+def absorbed_end(value: Value, absorbed: dict[Node, Node]) -> Value:
+    """The result of the activation that is applied to a value before it is rounded, or the value itself."""
+    user = value.sole_user
+    return user.results[0] if user is not None and user in absorbed and absorbed[user] is value.producer else value
+
+
+def _integer(graph: Graph, possible: set[Node], absorbed: dict[Node, Node], forms: dict[Node, Form | str]) -> set[Node]:
+    """Sums, and whatever lies between integers: fed by one that is integer, and wanted as an integer.
+
+    Starting from all that is possible, nodes without such neighbours leave until none is left to leave.
+    """
+    chosen = possible - absorbed.keys()
+    nodes = [n for n in graph.nodes if n in chosen]
+    changed = True
+    while changed:
+        changed = False
+        for sweep in (nodes, reversed(nodes)):
+            for node in sweep:
+                if node in chosen and forms[node] is not Form.SUM and not _between(node, chosen, absorbed):
+                    chosen.discard(node)
+                    changed = True
+    return chosen
+
+
+def _between(node: Node, chosen: set[Node], absorbed: dict[Node, Node]) -> bool:
+    def source(value: Value) -> Node | None:
+        producer = value.producer
+        return absorbed.get(producer, producer) if producer is not None else None
+
+    fed = any(source(v) in chosen for v in activations(node))
+    ends = [absorbed_end(v, absorbed) for v in node.results]
+    return fed and all(any(user in chosen for user in end.users) for end in ends)
+
+
+def _taken(graph: Graph, integer: set[Node]) -> list[Value]:
+    """The values that integer nodes take, in the order of their first use; constants among them."""
+    taken: dict[Value, None] = {}
+    for node in graph.nodes:
+        if node in integer:
+            taken.update((v, None) for v in activations(node))
+    return list(taken)
+
+
+def _groups(
+    graph: Graph, integer: set[Node], forms: dict[Node, Form | str], taken: list[Value]
+) -> list[tuple[Value, ...]]:
+    """Values joined by nodes that only move numbers, and by average pooling, whose result lies within its operand."""
+    leader: dict[Value, Value] = {v: v for v in taken}
+
+    def find(value: Value) -> Value:
+        while leader[value] is not value:
+            leader[value] = leader[leader[value]]
+            value = leader[value]
+        return value
+
+    for node in graph.nodes:
+        if node not in integer or not (forms[node] is Form.PASSIVE or node.op.name == "nn.average_pool2d"):
+            continue
+        first, *others = (v for v in (*activations(node), *node.results) if v in leader)
+        for other in others:
+            leader[find(other)] = find(first)
+    groups: dict[Value, list[Value]] = {}
+    for value in taken:
+        groups.setdefault(find(value), []).append(value)
+    return [tuple(group) for group in groups.values()]
+
+
+def _saturation(value: Value) -> tuple[float, float]:
+    """Outside of which interval all users of a value give what they give at its ends."""
+    low, high = inf, -inf
+    users = value.users
+    if value.is_output or not users:
+        return -inf, inf
+    for user in users:
+        name = user.op.name
+        if name == "nn.hard_sigmoid" and user["alpha"] > 0:
+            limits = (-user["beta"] / user["alpha"], (1 - user["beta"]) / user["alpha"])
+        else:
+            limits = _SATURATION.get(name, (-inf, inf))
+        low, high = min(low, limits[0]), max(high, limits[1])
+    return low, high
+
+
+_SATURATION = {
+    "nn.relu": (0.0, inf),
+    "nn.relu6": (0.0, 6.0),
+    "nn.hard_swish": (-3.0, inf),
+    "nn.sigmoid": (-6.0, 6.0),
+    "nn.tanh": (-3.5, 3.5),
+}
+"""Sigmoid and tanh come within half a step of 1/256 and 1/128 of their ends here."""
