@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum
 
+import numpy as np
+
 from nascompiler.ir import DType, Node, Trait, Value
 from nascompiler.passes.infrastructure.patterns import has_fused_activation
 
@@ -50,9 +52,16 @@ def _sum(node: Node) -> Form | str:
         if any(v.is_constant for v in node.operands):
             return "its constant operand is no weight matrix"
         return Form.SUM
-    if any(not v.is_constant for v in node.operands[1:]):
+    if not all(map(_is_weight, node.operands[1:])):
         return "its weights are computed"
     return Form.SUM
+
+
+def _is_weight(value: Value) -> bool:
+    """Whether a value is a constant, or one that was quantised and dequantised."""
+    while not value.is_constant and value.producer is not None and value.producer.op.dialect == "qnn":
+        value = value.producer.operands[0]
+    return value.is_constant
 
 
 def _passive(node: Node) -> Form | str:
@@ -105,8 +114,6 @@ def absorbs(node: Node, *, tables: bool) -> Node | None:
 
 def _is_standard(gate: Node) -> bool:
     """Whether a hard_sigmoid is the one of MobileNetV3: slope 1/6, offset 1/2, in float32."""
-    import numpy as np
-
     if gate.op.name != "nn.hard_sigmoid":
         return True
     given = np.array([gate["alpha"], gate["beta"]], np.float32)
