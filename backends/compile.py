@@ -11,18 +11,19 @@ from pathlib import Path
 from nascompiler.backends.artifact import AFTER, BEFORE, LIBRARY, PLACEMENT, WEIGHTS, new_folder, write_weights
 from nascompiler.backends.cpu.assign_kernels import AssignKernels
 from nascompiler.backends.cpu.placement import Placement, placement_table
-from nascompiler.backends.labels import node_labels
 from nascompiler.backends.manifest import NAME, CallSpec, Manifest, TensorSpec, WeightSpec, file_hash
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.backends.tvm_versions import ACCEPTED
 from nascompiler.ir.cost import node_cost
 from nascompiler.ir.files import save, write_text
 from nascompiler.ir.graph import Graph
+from nascompiler.ir.labels import node_labels
 from nascompiler.ir.text import print_graph
 from nascompiler.passes.infrastructure.instruments import Instrument
 from nascompiler.passes.infrastructure.manager import run_pipeline
 from nascompiler.passes.infrastructure.pipeline import Pipeline, Step
 from nascompiler.passes.pipelines import NETWORK
+
 
 @dataclass(frozen=True)
 class Compiled:

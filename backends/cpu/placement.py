@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from nascompiler.backends.cpu.assign_kernels import KERNELS, refusal
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.plans import describe
-from nascompiler.backends.labels import node_labels
 from nascompiler.backends.target import Target
 from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.labels import node_labels
 from nascompiler.ir.ops import Trait
 
 _VIEWS = frozenset({"nn.reshape", "nn.flatten", "nn.squeeze", "nn.unsqueeze"})

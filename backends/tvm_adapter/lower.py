@@ -15,7 +15,6 @@ from tvm import relax, te
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import is_view
 from nascompiler.backends.cpu.plans import pack
-from nascompiler.backends.labels import node_labels
 from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.fuse import fuse
 from nascompiler.backends.tvm_adapter.generate import TEMPLATES, generator_fingerprint
@@ -26,6 +25,7 @@ from nascompiler.backends.tvm_versions import ACCEPTED
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.errors import Fault, VerificationError
 from nascompiler.ir.graph import Graph, Node, Value
+from nascompiler.ir.labels import node_labels
 from nascompiler.ir.types import Array, TensorType
 from nascompiler.ir.verify import verify
 from nascompiler.passes.fuse_activations import detach_activations
@@ -110,7 +110,8 @@ class _Lowering:
                 outputs = relax.Tuple([self._value(v) for v in self.graph.outputs])
                 result = self.builder.emit_output(outputs)
             self.builder.emit_func_output(result)
-        return fuse(self.builder.get(), Lowered(None, self.kernels, self.weights, []), self.calls, self.generator)
+        lowered = Lowered(None, self.kernels, self.weights, [])
+        return fuse(self.builder.get(), lowered, self.calls, self.generator, self.target.isa)
 
     def _weight_types(self) -> list[Any]:
         """Collect all weights first: the type of the tuple is part of the signature."""

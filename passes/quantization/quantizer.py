@@ -1,0 +1,163 @@
+"""Post-training quantisation from a float graph and samples to the integer graph, keeping what was made on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from nascompiler.ir import Array, DType, Graph, ModelError, Node, Quantization, Value, verify
+from nascompiler.ir.errors import UsageError, choices_text, unknown
+from nascompiler.ir.labels import node_labels
+from nascompiler.passes.infrastructure.manager import run_pipeline
+from nascompiler.passes.infrastructure.registry import PASSES
+from nascompiler.passes.quantization.calibration import DEFAULT_METHOD, Calibration, calibrate
+from nascompiler.passes.quantization.calibration.methods import collector_maker
+from nascompiler.passes.quantization.insertion import Scales, insert_fake_quantization
+from nascompiler.passes.quantization.parameters import (
+    WEIGHT_METHODS,
+    activation_quantization,
+    scales_for_bias,
+    weight_scales,
+)
+from nascompiler.passes.quantization.plan import Plan, make_plan
+from nascompiler.passes.quantization.preparation import prepare
+
+ACTIVATION_TYPES = (DType.I8, DType.U8, DType.I16)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to do with a network. `keep_float` and `wide` name nodes of the prepared graph, see `ir.labels`."""
+
+    dtype: DType = DType.I8
+    """Of activations: i8, u8 or i16."""
+    method: str = DEFAULT_METHOD
+    """How ranges of activations are found: one of `calibration.METHODS`."""
+    weight_method: str = "mse"
+    """How far weights reach: `max`, or `mse`."""
+    per_channel: bool = True
+    """A scale for each output channel of the weights, or one for all."""
+    tables: bool = False
+    """Hard-swish and hard-sigmoid behind a sum as tables behind a rounding, else in float32 before the rounding."""
+    equalize: bool = True
+    """Cross-layer equalisation, where it is valid."""
+    correct_bias: bool = True
+    adaptive_rounding: bool = False
+    keep_float: tuple[str, ...] = ()
+    """Nodes that stay in float."""
+    wide: tuple[str, ...] = ()
+    """Nodes whose activations have 16 bits."""
+
+    def __post_init__(self) -> None:
+        collector_maker(self.method)
+        if self.weight_method not in WEIGHT_METHODS:
+            raise unknown("method for weights", self.weight_method, WEIGHT_METHODS)
+        if self.dtype not in ACTIVATION_TYPES:
+            raise UsageError(f"activations cannot be {self.dtype}; accepted: {choices_text(ACTIVATION_TYPES)}")
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """A quantised network, and all that was made on the way to it."""
+
+    settings: Settings
+    prepared: Graph
+    """The float network, as repaired and as its nodes are named in settings."""
+    plan: Plan
+    calibration: Calibration
+    activations: dict[Value, Quantization]
+    weights: dict[Node, Scales]
+    fake: Graph
+    """The fake-quantised graph: float ops on numbers that integers can stand for."""
+    graph: Graph
+    """The result: integers, joined by quantize and dequantize to what stays in float."""
+
+
+def quantize_graph(
+    graph: Graph,
+    batches: Iterable[Mapping[str, Array]],
+    settings: Settings | None = None,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> Quantized:
+    """Quantise a float network with sizes known, by samples: arrays by input name.
+
+    `progress` is called with the number of samples seen so far. Raises UsageError for a graph at another level, for
+    unknown names in the settings and when there are no samples; ModelError for samples that do not fit.
+    """
+    settings = settings or Settings()
+    if any(node.op.dialect == "qnn" for node in graph.nodes):
+        raise UsageError(f"{graph.name} is quantised already; quantise the float network")
+    prepared = _repaired(prepare(graph), settings)
+    plan = _plan(prepared, settings)
+    if not plan.integer:
+        raise UsageError(f"{graph.name}: nothing to quantise; {_commonest(plan)}")
+    calibration = calibrate(
+        prepared,
+        batches,
+        list(plan.values),
+        method=settings.method,
+        dtype=plan.values,
+        groups=plan.groups,
+        limits=plan.limits,
+        progress=progress,
+    )
+    return _finish(prepared, plan, calibration, settings)
+
+
+def replan(quantized: Quantized, settings: Settings) -> Quantized:
+    """The same network by the same samples with other nodes in float or 16 bits, or weights scaled otherwise."""
+    fixed = {name: getattr(quantized.settings, name) for name in ("dtype", "method", "tables", "equalize")}
+    settings = replace(settings, **fixed)
+    plan = _plan(quantized.prepared, settings)
+    return _finish(quantized.prepared, plan, quantized.calibration, settings)
+
+
+def _repaired(prepared: Graph, settings: Settings) -> Graph:
+    equalize = settings.equalize and "equalize-cross-layer" in PASSES
+    return run_pipeline(prepared, "equalize-cross-layer") if equalize else prepared
+
+
+def _plan(prepared: Graph, settings: Settings) -> Plan:
+    labels = {label: node for node, label in node_labels(prepared).items()}
+    for name in (*settings.keep_float, *settings.wide):
+        if name not in labels:
+            raise unknown("layer", name, labels)
+    return make_plan(
+        prepared,
+        dtype=settings.dtype,
+        tables=settings.tables,
+        keep_float=[labels[name] for name in settings.keep_float],
+        wide=[labels[name] for name in settings.wide],
+    )
+
+
+def _finish(prepared: Graph, plan: Plan, calibration: Calibration, settings: Settings) -> Quantized:
+    activations = {v: _quantization(v, plan, calibration) for v in plan.values}
+    weights = {node: _weight_scales(node, activations, settings) for node in plan.sums if node.op.name != "nn.matmul"}
+    fake = insert_fake_quantization(plan, activations, weights)
+    verify(fake)
+    integers = run_pipeline(fake, "fake-quantization-to-integer")
+    return Quantized(settings, prepared, plan, calibration, activations, weights, fake, integers)
+
+
+def _quantization(value: Value, plan: Plan, calibration: Calibration) -> Quantization:
+    dtype = plan.values[value]
+    return activation_quantization(calibration.ranges[value], dtype)
+
+
+def _weight_scales(node: Node, activations: Mapping[Value, Quantization], settings: Settings) -> Scales:
+    weight = node.operands[1]
+    if weight.array is None:
+        raise ModelError(f"{node!r}: the values of its weights are not loaded")
+    per_channel = settings.per_channel and not (node.op.name == "nn.conv2d_transpose" and node["groups"] > 1)
+    scales = weight_scales(weight.array, weight.array.ndim - 1, per_channel=per_channel, method=settings.weight_method)
+    if len(node.operands) > 2 and node.operands[2].array is not None:
+        (x_scale,) = activations[node.operands[0]].scale
+        scales = scales_for_bias(scales, node.operands[2].array, x_scale)
+    return scales
+
+
+def _commonest(plan: Plan) -> str:
+    reasons = list(plan.reasons.values())
+    return f"most often because {max(reasons, key=reasons.count)}" if reasons else "it has no nodes"
