@@ -6,6 +6,7 @@ from typing import Any
 
 import onnx
 
+from nascompiler.onnx.contributed import DOMAIN, find_contributed_schema
 from nascompiler.onnx.errors import OnnxError
 from nascompiler.onnx.external_data import ExternalData
 from nascompiler.onnx.tensors import to_array
@@ -14,8 +15,10 @@ _TYPES = onnx.AttributeProto.AttributeType
 _GRAPHS = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
 
 
-def find_schema(operator: str, opset: int) -> onnx.defs.OpSchema | None:
-    """The schema of an operator of the default domain, None when there is none."""
+def find_schema(operator: str, opset: int, domain: str = "") -> onnx.defs.OpSchema | None:
+    """The schema of an operator of the default domain or of com.microsoft, None when there is none."""
+    if domain == DOMAIN:
+        return find_contributed_schema(operator)
     try:
         return onnx.defs.get_schema(operator, opset, "")
     except onnx.defs.SchemaError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,11 @@ from nascompiler.ir.builder import Builder
 from nascompiler.ir.graph import Value
 from nascompiler.ir.types import Array, Dim, DType
 from nascompiler.onnx.errors import OnnxError, Refusal, Unknown
+from nascompiler.onnx.integer_sums import IntegerSum
 from nascompiler.onnx.known import Known, Partial
 from nascompiler.onnx.tensors import MAXIMUM_RANK, check_shape
 
+_DEQUANTIZE = ("qnn.dequantize", "qnn.dequantize_per_axis")
 _LENGTH_IS_RANK = ("dynamic_reshape", "dynamic_expand", "constant_of_shape")
 
 
@@ -36,6 +38,7 @@ class Scope(ImageScope):
         self.known = Known()
         self.permuted: dict[tuple[Value, tuple[int, ...]], Value] = {}
         """Constants permuted already: weights that several nodes share stay shared."""
+        self.integer_sums: list[IntegerSum] = []
 
 
 class Conversion(ImageConversion):
@@ -165,7 +168,7 @@ class Conversion(ImageConversion):
         return self.constant(number, like.type.dtype)
 
     def op(self, name: str, *operands: Value | None, **attributes: Any) -> Value:
-        """Build a node of the nn dialect with one result; `name` without prefix."""
+        """Build a node with one result; `name` without prefix is of the nn dialect."""
         return self.results(name, *operands, **attributes)[0]
 
     def results(self, name: str, *operands: Value | None, **attributes: Any) -> tuple[Value, ...]:
@@ -173,7 +176,7 @@ class Conversion(ImageConversion):
         if name in _LENGTH_IS_RANK:
             _check_length(operands[-1])
         builder = self._scope.builder
-        result = builder.op(f"nn.{name}", *operands, **attributes)
+        result = builder.op(name if "." in name else f"nn.{name}", *operands, **attributes)
         results: tuple[Value, ...] = result if isinstance(result, tuple) else (result,)
         for value in results:
             try:
@@ -197,7 +200,39 @@ class Conversion(ImageConversion):
             return permuted[value, permutation]
         if permutation == tuple(range(len(permutation))):
             return value
-        return self.op("transpose", value, permutation=permutation)
+        axes = tuple(map(permutation.index, range(len(permutation))))
+        integers = self.rearranged(value, lambda array: array.transpose(permutation), axes)
+        return integers or self.op("transpose", value, permutation=permutation)
+
+    def note_sum(self, found: IntegerSum) -> None:
+        """Remember 32-bit sums, for what the model does with them."""
+        self._scope.integer_sums.append(found)
+
+    def is_dequantized_constant(self, value: Value) -> bool:
+        """Whether a value is integers of the model, weights or a bias, as numbers."""
+        made = value.producer
+        return made is not None and made.op.name in _DEQUANTIZE and made.operands[0].array is not None
+
+    def rearranged(self, value: Value, move: Callable[[Array], Array], axes: Sequence[int]) -> Value | None:
+        """A dequantised constant with its integers moved; None when `value` is none.
+
+        Axis i of the integers becomes axis `axes[i]`. The dequantize node so stays next to the op that uses it, where
+        passes look for it.
+        """
+        made = value.producer
+        if made is None or not self.is_dequantized_constant(value):
+            return None
+        integers = made.operands[0]
+        assert integers.array is not None
+        key = (value, tuple(axes))
+        if key not in self._scope.permuted:
+            moved = self.constant(np.ascontiguousarray(move(integers.array)))
+            moved.name = integers.name
+            attributes = dict(made.attributes)
+            if "axis" in attributes:
+                attributes["axis"] = axes[attributes["axis"]]
+            self._scope.permuted[key] = self.op(made.op.name, moved, *made.operands[1:], **attributes)
+        return self._scope.permuted[key]
 
     def image(self, value: Value, spatial: int) -> Value:
         """[N, C, W] (spatial = 1) or [N, C, H, W] (2) as NHWC, H being 1 in the first case."""

@@ -14,11 +14,13 @@ from nascompiler.ir.errors import ModelError
 from nascompiler.ir.graph import Graph, Value
 from nascompiler.ir.types import TensorType
 from nascompiler.onnx.attributes import count_faults, decode_attributes, find_schema
+from nascompiler.onnx.contributed import DOMAIN
 from nascompiler.onnx.conversion import Conversion, Scope
 from nascompiler.onnx.converters.registry import Converter
 from nascompiler.onnx.converters.table import TABLE
 from nascompiler.onnx.errors import OnnxError, Refusal, Unknown, UnsupportedNode, UnsupportedNodesError
 from nascompiler.onnx.inputs import declared_type, input_types
+from nascompiler.onnx.integer_sums import join_scaled_sums
 from nascompiler.onnx.model_file import Model, read_model
 from nascompiler.onnx.structure import node_name, sorted_nodes
 from nascompiler.onnx.tensors import to_array
@@ -113,13 +115,14 @@ class _Importer:
 
     def _check(self, node: onnx.NodeProto) -> tuple[Converter | None, dict[str, Any], list[str]]:
         """The converter, the decoded attributes, and what is wrong with the node regardless of its operands."""
-        if node.domain not in ("", "ai.onnx"):
+        contributed = node.domain == DOMAIN
+        if node.domain not in ("", "ai.onnx", DOMAIN):
             return None, {}, [f"domain {node.domain!r} is not supported"]
-        schema = find_schema(node.op_type, self.model.opset)
-        if schema is None:
+        schema = find_schema(node.op_type, self.model.opset, node.domain)
+        if schema is None and not contributed:
             return None, {}, [f"ONNX has no such operator in opset {self.model.opset}"]
-        converter = TABLE.find(node.op_type, self.model.opset)
-        if converter is None:
+        converter = TABLE.find(f"{DOMAIN}.{node.op_type}" if contributed else node.op_type, self.model.opset)
+        if converter is None or schema is None:
             return None, {}, ["this operator is not supported"]
         attributes, reasons = decode_attributes(node, schema, self.model.external)
         reasons += count_faults(node, schema)
@@ -171,6 +174,7 @@ class _Importer:
         if faults:
             raise OnnxError(f"{self.model.label}: {'; '.join(faults)}")
         self.graph.set_outputs(outputs)
+        join_scaled_sums(self.scope.builder, self.scope.integer_sums)
         for node in reversed(list(self.graph.nodes)):
             if not any(value.use_count for value in node.results):
                 self.graph.erase(node)

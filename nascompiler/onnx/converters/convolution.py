@@ -15,10 +15,10 @@ FAMILY = Family()
 @FAMILY.op("Conv")
 def conv(c: Conversion) -> Value:
     x, weight = c.operand(0), c.operand(1)
-    spatial = _spatial(c, weight)
+    spatial = spatial_dimensions(c, weight)
     image = c.image(x, spatial)
-    window = read_window(c, _kernel(c, weight), _size(c, x))
-    kernel = c.transpose(_as_two_dimensional(c, weight, spatial), (2, 3, 1, 0))
+    window = read_window(c, kernel_sizes(c, weight), image_size(c, x))
+    kernel = c.transpose(as_two_dimensional(c, weight, spatial), (2, 3, 1, 0))
     result = c.op(
         "conv2d",
         image,
@@ -36,11 +36,11 @@ def conv(c: Conversion) -> Value:
 def conv_transpose(c: Conversion) -> Value:
     """ONNX's weight is [C, O / groups, kh, kw], ours [kh, kw, C, O / groups]."""
     x, weight = c.operand(0), c.operand(1)
-    spatial = _spatial(c, weight)
+    spatial = spatial_dimensions(c, weight)
     image = c.image(x, spatial)
-    sizes = _kernel(c, weight)
-    window, output_padding = _transposed_window(c, sizes, _size(c, x))
-    kernel = c.transpose(_as_two_dimensional(c, weight, spatial), (2, 3, 0, 1))
+    sizes = kernel_sizes(c, weight)
+    window, output_padding = _transposed_window(c, sizes, image_size(c, x))
+    kernel = c.transpose(as_two_dimensional(c, weight, spatial), (2, 3, 0, 1))
     result = c.op(
         "conv2d_transpose",
         image,
@@ -87,14 +87,16 @@ def _transposed_window(
     return window, as_pair(extra, 0)
 
 
-def _spatial(c: Conversion, weight: Value) -> int:
+def spatial_dimensions(c: Conversion, weight: Value) -> int:
+    """1 or 2, from the rank of a convolution's weight; refuses others."""
     spatial = c.rank(weight) - 2
     if spatial not in (1, 2):
         raise Refusal(f"a convolution over {spatial} dimensions; accepted: 1 and 2")
     return spatial
 
 
-def _kernel(c: Conversion, weight: Value) -> tuple[int, ...]:
+def kernel_sizes(c: Conversion, weight: Value) -> tuple[int, ...]:
+    """Spatial sizes of the weight [O, I, ...], by the attribute where there is one."""
     shape = c.shape(weight)[2:]
     kernel = c.integers("kernel_shape") or tuple(d for d in shape if isinstance(d, int))
     if len(kernel) != len(shape) or any(isinstance(d, int) and d != k for d, k in zip(shape, kernel, strict=True)):
@@ -102,13 +104,16 @@ def _kernel(c: Conversion, weight: Value) -> tuple[int, ...]:
     return kernel
 
 
-def _size(c: Conversion, x: Value) -> tuple[Dim, ...] | None:
+def image_size(c: Conversion, x: Value) -> tuple[Dim, ...] | None:
+    """Spatial sizes of [N, C, ...]."""
     return None if x.type.shape is None else x.type.shape[2:]
 
 
-def _as_two_dimensional(c: Conversion, weight: Value, spatial: int) -> Value:
+def as_two_dimensional(c: Conversion, weight: Value, spatial: int) -> Value:
+    """A weight [O, I, W] as [O, I, 1, W]."""
     if spatial == 2:
         return weight
     if weight.array is not None:
         return c.constant(weight.array[:, :, None, :])
-    return c.op("unsqueeze", weight, axes=(2,))
+    integers = c.rearranged(weight, lambda array: array[:, :, None, :], (0, 1, 3))
+    return integers or c.op("unsqueeze", weight, axes=(2,))

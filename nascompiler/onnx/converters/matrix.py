@@ -14,7 +14,11 @@ FAMILY = Family()
 
 @FAMILY.op("MatMul")
 def matmul(c: Conversion) -> Value:
-    return c.op("matmul", c.operand(0), c.operand(1))
+    """With dequantised weights it is a linear layer, whose integer form has a scale for each output channel."""
+    a, b = c.operand(0), c.operand(1)
+    if c.is_dequantized_constant(b) and b.type.rank == 2 and (a.type.rank or 0) >= 2:
+        return c.op("linear", a, b)
+    return c.op("matmul", a, b)
 
 
 @FAMILY.op("Gemm")
@@ -30,7 +34,7 @@ def gemm(c: Conversion) -> Value:
         b, alpha = c.constant(b.array * np.asarray(alpha, b.array.dtype)), 1.0
     if bias is not None and bias.array is not None and beta != 1:
         bias, beta = c.constant(bias.array * np.asarray(beta, bias.array.dtype)), 1.0
-    row = bias if bias is None else _as_row(c, bias, b)
+    row = bias if bias is None else as_row(c, bias, b)
     if alpha == 1 and beta == 1 and (bias is None or row is not None):
         return c.op("linear", a, b, row)
     product = c.op("matmul", a, b)
@@ -41,7 +45,7 @@ def gemm(c: Conversion) -> Value:
     return c.op("add", product, bias if beta == 1 else c.op("mul", bias, c.scalar(beta, bias)))
 
 
-def _as_row(c: Conversion, bias: Value, weight: Value) -> Value | None:
+def as_row(c: Conversion, bias: Value, weight: Value) -> Value | None:
     """The bias as [N] when it is the same for every row, else None."""
     columns = weight.type.shape[1] if weight.type.rank == 2 and weight.type.shape else None
     if bias.type.rank == 1 and bias.type.shape == (columns,):

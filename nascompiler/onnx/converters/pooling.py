@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nascompiler.ir.graph import Value
 from nascompiler.ir.types import Dim
 from nascompiler.onnx.conversion import Conversion
@@ -23,17 +25,24 @@ def max_pool(c: Conversion) -> Value:
 
 @FAMILY.op("AveragePool")
 def average_pool(c: Conversion) -> Value:
-    """With ceil_mode, counted padding is added first: the overhang of the last window never counts."""
+    spatial, image, window = average_window(c)
+    return c.from_image(c.op("average_pool2d", image, **window), spatial)
+
+
+def average_window(c: Conversion, fill: float = 0) -> tuple[int, Value, dict[str, Any]]:
+    """Number of spatial dimensions, NHWC input and window attributes of an average pool.
+
+    With ceil_mode, counted padding is added first: the overhang of the last window never counts.
+    """
     spatial, image, window = _read(c)
     counted = c.boolean("count_include_pad")
     given = read_window(c, _kernel(c), _size(c))
     if counted and window != given:
         top, left, bottom, right = given.padding
-        image = c.op("pad", image, before=(0, top, left, 0), after=(0, bottom, right, 0))
+        image = c.op("pad", image, before=(0, top, left, 0), after=(0, bottom, right, 0), value=fill)
         overhang = (window.padding[2] - bottom, window.padding[3] - right)
         window, counted = window.with_padding((0, 0), overhang), False
-    result = c.op("average_pool2d", image, count_include_pad=counted, **_attributes(window))
-    return c.from_image(result, spatial)
+    return spatial, image, {"count_include_pad": counted, **_attributes(window)}
 
 
 def _attributes(window: Window) -> dict[str, tuple[int, ...]]:
