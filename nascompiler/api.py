@@ -89,14 +89,16 @@ def save(graph: Graph, path: str | Path) -> None:
     graph_files.save(graph, path)
 
 
-def export(graph: Graph, path: str | Path) -> None:
+def export(graph: Graph, path: str | Path, *, format: str = "qdq") -> None:
     """Write a graph as an ONNX model, an architecture expanded with random weights.
 
-    Raises ModelError listing every node that ONNX cannot express.
+    `format` says how quantised ops are written: "qdq" as float operators between DequantizeLinear and QuantizeLinear,
+    "qoperator" as operators on integers. Raises ModelError listing every node that ONNX cannot express; UsageError for
+    another format.
     """
     from nascompiler.onnx import save_onnx
 
-    save_onnx(expanded(graph), path)
+    save_onnx(expanded(graph), path, format=format)
 
 
 def inspect(graph: Graph) -> Summary:

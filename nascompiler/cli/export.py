@@ -25,10 +25,18 @@ def export(
     width: WidthOption = None,
     resolution: ResolutionOption = None,
     head: HeadOption = None,
+    format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="How quantised ops are written: qdq (float operators between dequantize and quantize) or qoperator.",
+        ),
+    ] = "qdq",
 ) -> None:
     """Export a graph as an ONNX model that keeps its names and layouts."""
     from nascompiler import api
 
     graph = api.load(model, shapes=parse_shapes(shape), width=width, resolution=resolution, head=head)
-    api.export(graph, output)
+    api.export(graph, output, format=format)
     say(f"wrote {output}")

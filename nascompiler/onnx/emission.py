@@ -8,7 +8,7 @@ that work in any layout take the form that exists. So a graph whose images flow 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,12 @@ from nascompiler.onnx.errors import Refusal
 CHANNELS_FIRST_AXIS = (0, 2, 3, 1)
 """Axis of an NHWC value -> the same axis in NCHW."""
 
+OPSET = 19
+OPSET_OF_16_BITS = 21
+"""The first in which integers of 16 bits can be quantised and dequantised."""
+
+Permutation = tuple[int, ...]
+
 
 class Emitter:
     """Collects nodes and initializers; `reserved` names are kept for inputs and outputs."""
@@ -35,7 +41,10 @@ class Emitter:
         self._counts: Counter[str] = Counter()
         self._plain: dict[Value, str] = {}
         self._first: dict[Value, str] = {}
-        self._constants: dict[tuple[str, tuple[int, ...] | None], str] = {}
+        self._constants: dict[tuple[str, Permutation | None], str] = {}
+        self._parameters: dict[Value, Callable[[Permutation | None], str]] = {}
+        self.opset = OPSET
+        """The opset that the nodes so far need."""
 
     # -- names
 
@@ -51,7 +60,7 @@ class Emitter:
         """An initializer of these values, shared between equal ones."""
         return self._initializer(Constant.of(np.asarray(values)), hint)
 
-    def _initializer(self, constant: Constant, hint: str, permutation: tuple[int, ...] | None = None) -> str:
+    def _initializer(self, constant: Constant, hint: str, permutation: Permutation | None = None) -> str:
         key = (constant.digest, permutation)
         if key not in self._constants:
             array = constant.array if permutation is None else constant.array.transpose(permutation)
@@ -66,6 +75,8 @@ class Emitter:
         """The value as it is."""
         if value.constant is not None:
             return self._initializer(value.constant, value.name)
+        if value not in self._plain and value in self._parameters:
+            self._plain[value] = self._parameters[value](None)
         if value not in self._plain:
             self._plain[value] = self.node("Transpose", self._first[value], perm=TO_CHANNELS_LAST, hint=value.name)
         return self._plain[value]
@@ -74,6 +85,8 @@ class Emitter:
         """The NHWC value as NCHW."""
         if value.constant is not None:
             return self._initializer(value.constant, value.name, TO_CHANNELS_FIRST)
+        if value not in self._first and value in self._parameters:
+            self._first[value] = self._parameters[value](TO_CHANNELS_FIRST)
         if value not in self._first:
             self._first[value] = self.node("Transpose", self._plain[value], perm=TO_CHANNELS_FIRST, hint=value.name)
         return self._first[value]
@@ -88,15 +101,17 @@ class Emitter:
             return self._first[value]
         return self.plain(value)
 
-    def permuted(self, value: Value, permutation: tuple[int, ...]) -> str:
+    def permuted(self, value: Value, permutation: Permutation) -> str:
         """A weight with its dimensions permuted."""
         if value.constant is not None:
             return self._initializer(value.constant, value.name, permutation)
+        if value in self._parameters:
+            return self._parameters[value](permutation)
         return self.node("Transpose", self.plain(value), perm=permutation)
 
     def prefers_first(self, values: Iterable[Value]) -> bool:
         """Whether an op in any layout should work in NCHW: that takes fewer transposes for these operands."""
-        images = [v for v in values if v.type.rank == 4 and not v.is_constant]
+        images = [v for v in values if v.type.rank == 4 and not v.is_constant and v not in self._parameters]
         without_plain = sum(v not in self._plain for v in images)
         return without_plain > 0 and without_plain >= sum(v not in self._first for v in images)
 
@@ -114,6 +129,10 @@ class Emitter:
             return self.constant(widened.transpose(TO_CHANNELS_FIRST), value.name)
         wide = self.node("Unsqueeze", self.plain(value), self.constant(np.arange(4 - rank)))
         return self.node("Transpose", wide, perm=TO_CHANNELS_FIRST)
+
+    def set_parameter(self, value: Value, make: Callable[[Permutation | None], str]) -> None:
+        """A value made of a constant; `make` adds what makes it, with its dimensions permuted."""
+        self._parameters[value] = make
 
     def set_plain(self, value: Value, name: str) -> None:
         self._plain[value] = name

@@ -1,4 +1,4 @@
-"""From a graph of the nn dialect to an ONNX file."""
+"""From a graph of the nn and qnn dialects to an ONNX file."""
 
 from __future__ import annotations
 
@@ -10,33 +10,40 @@ from pathlib import Path
 import onnx
 from onnx import helper
 
-from nascompiler.ir.errors import UsageError
+from nascompiler.ir.errors import UsageError, unknown
 from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.types import TensorType
-from nascompiler.onnx.emission import Emitter
+from nascompiler.onnx.contributed import DOMAIN
+from nascompiler.onnx.emission import OPSET, OPSET_OF_16_BITS, Emitter
 from nascompiler.onnx.emitters.table import EMITTERS
 from nascompiler.onnx.errors import OnnxError, Refusal, UnsupportedNode, UnsupportedNodesError
 from nascompiler.onnx.model_file import MAXIMUM_BYTES
 from nascompiler.onnx.tensors import ELEMENT_TYPES
 from nascompiler.onnx.writing_out import write_out
+from nascompiler.onnx.writing_out_quantization import FORMATS, write_out_quantization
 
-OPSET = 19
-IR_VERSION = 9
+IR_VERSIONS = {OPSET: 9, OPSET_OF_16_BITS: 10}
 
 
-def export_onnx(graph: Graph) -> onnx.ModelProto:
-    """The graph as an ONNX model of opset 19, weights inside.
+def export_onnx(graph: Graph, *, format: str = "qdq") -> onnx.ModelProto:
+    """The graph as an ONNX model of opset 19 (21 where it quantises to 16 bits), weights inside.
 
     Inputs and outputs keep names, element types and layouts. Inside, image ops are NCHW; transposes appear only where
-    the layout really changes. The graph itself is not changed.
+    the layout really changes. The graph itself is not changed. `format` says how qnn ops are written: "qdq" as float
+    operators between DequantizeLinear and QuantizeLinear, "qoperator" as operators on integers, some of them of
+    com.microsoft.
 
     Raises:
+        UsageError: an unknown format.
         UnsupportedNodesError: ops without an ONNX form, all of them.
         OnnxError: open choices, or more than the 2 GiB that a file can hold.
     """
     if graph.choices or graph.cells:
         raise OnnxError(f"{graph.name}: the graph has open choices or cells: decide and expand them before the export")
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS)
     graph = graph.clone()
+    write_out_quantization(graph, FORMATS[format])
     write_out(graph)
     emitter = Emitter({*(v.name for v in graph.inputs), *graph.output_names})
     for value in graph.inputs:
@@ -57,15 +64,15 @@ def export_onnx(graph: Graph) -> onnx.ModelProto:
     return model
 
 
-def save_onnx(graph: Graph, path: str | Path) -> None:
-    """Write `export_onnx(graph)` to a file, which appears whole or not at all.
+def save_onnx(graph: Graph, path: str | Path, *, format: str = "qdq") -> None:
+    """Write `export_onnx(graph, format=format)` to a file, which appears whole or not at all.
 
     Raises UsageError when `path` is a folder, a link or anything else but a regular file with one name, or its folder
     does not exist; what `export_onnx` raises; OnnxError when it cannot be written.
     """
     path = Path(path)
     _check_target(path)
-    data = export_onnx(graph).SerializeToString()
+    data = export_onnx(graph, format=format).SerializeToString()
     try:
         descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
@@ -130,8 +137,11 @@ def _model(graph: Graph, emitter: Emitter) -> onnx.ModelProto:
         [_declared(n, v.type) for n, v in zip(graph.output_names, graph.outputs, strict=True)],
         list(emitter.initializers.values()),
     )
-    opset = helper.make_opsetid("", OPSET)
-    return helper.make_model(body, producer_name="nascompiler", opset_imports=[opset], ir_version=IR_VERSION)
+    opsets = [helper.make_opsetid("", emitter.opset)]
+    if any(node.domain == DOMAIN for node in emitter.nodes):
+        opsets.append(helper.make_opsetid(DOMAIN, 1))
+    version = IR_VERSIONS[emitter.opset]
+    return helper.make_model(body, producer_name="nascompiler", opset_imports=opsets, ir_version=version)
 
 
 def _declared(name: str, type: TensorType) -> onnx.ValueInfoProto:

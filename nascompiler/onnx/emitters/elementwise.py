@@ -17,7 +17,9 @@ Body = Callable[[Emitter, Node, list[str], str], str]
 """Adds the nodes for operands by name (in one layout) and returns the result's name; the last argument is a hint."""
 
 
-def _follow(body: Body) -> Emit:
+def follow(body: Body) -> Emit:
+    """An op in whatever layout its operands have."""
+
     def emit(e: Emitter, node: Node) -> None:
         first = node.result.type.rank == 4 and e.prefers_first(node.operands)
         names = [e.broadcastable(v, channels_first=first) for v in node.operands]
@@ -32,7 +34,7 @@ def _same(operator: str, *attributes: str) -> Emit:
     def body(e: Emitter, node: Node, names: list[str], hint: str) -> str:
         return e.node(operator, *names, hint=hint, **{name: node[name] for name in attributes})
 
-    return _follow(body)
+    return follow(body)
 
 
 def _clip(e: Emitter, node: Node, names: list[str], hint: str) -> str:
@@ -110,11 +112,11 @@ EMITTERS: EmitTable = {
     "nn.hard_sigmoid": _same("HardSigmoid", "alpha", "beta"),
     "nn.leaky_relu": _same("LeakyRelu", "alpha"),
     "nn.elu": _same("Elu", "alpha"),
-    "nn.relu6": _follow(_clip),
-    "nn.clip": _follow(_clip),
-    "nn.swish": _follow(_swish),
-    "nn.cast": _follow(_cast),
-    "nn.mod": _follow(_mod),
+    "nn.relu6": follow(_clip),
+    "nn.clip": follow(_clip),
+    "nn.swish": follow(_swish),
+    "nn.cast": follow(_cast),
+    "nn.mod": follow(_mod),
     "nn.identity": _identity,
     "nn.dropout": _identity,
     "nn.drop_path": _identity,

@@ -14,8 +14,13 @@ from nascompiler.onnx.emitters.registry import Emit, EmitTable
 from nascompiler.onnx.errors import Refusal
 
 
-def _window(node: Node) -> dict[str, Any]:
-    return {"strides": node["strides"], "pads": node["padding"], "dilations": node["dilation"]}
+def window_attributes(node: Node) -> dict[str, Any]:
+    """Strides, padding and dilation of a node as attributes of ONNX.
+
+    A dilation of 1 is left out: ONNX Runtime 1.31 fails on it where it makes a QLinearAveragePool of an AveragePool.
+    """
+    dilations = None if node["dilation"] == (1, 1) else node["dilation"]
+    return {"strides": node["strides"], "pads": node["padding"], "dilations": dilations}
 
 
 def _conv2d(e: Emitter, node: Node) -> None:
@@ -36,7 +41,7 @@ def _convolution(e: Emitter, node: Node, operator: str, permutation: tuple[int, 
         hint=node.result.name,
         kernel_shape=weight.type.static_shape[:2] if weight.type.is_static else None,
         group=node["groups"],
-        **_window(node),
+        **window_attributes(node),
         **more,
     )
     e.set_first(node.result, name)
@@ -53,7 +58,8 @@ def _average_pool2d(e: Emitter, node: Node) -> None:
 def _pool(e: Emitter, node: Node, operator: str, **more: Any) -> None:
     x = e.first(node.operands[0])
     e.set_first(
-        node.result, e.node(operator, x, hint=node.result.name, kernel_shape=node["kernel"], **_window(node), **more)
+        node.result,
+        e.node(operator, x, hint=node.result.name, kernel_shape=node["kernel"], **window_attributes(node), **more),
     )
 
 
