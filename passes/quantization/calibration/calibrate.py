@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import inf
 
 import numpy as np
 
 from nascompiler.ir import Array, DType, Graph, ModelError, Value, evaluate
-from nascompiler.ir.errors import UsageError
+from nascompiler.ir.errors import UsageError, choices_text
 from nascompiler.passes.quantization.calibration.collectors import Collector
 from nascompiler.passes.quantization.calibration.methods import DEFAULT_METHOD, collector_maker
 from nascompiler.passes.quantization.ranges import Range
@@ -30,6 +30,12 @@ class Calibration:
     constant: tuple[Value, ...]
     """Values that never changed: a range from so little is a guess."""
     warnings: list[str]
+    collectors: dict[Value, Collector] = field(default_factory=dict, repr=False)
+    """What the ranges were made from; values that share a range share it."""
+
+    def range_for(self, value: Value, dtype: DType, *, symmetric: bool = False) -> Range:
+        """The range of a value for another integer type than the one calibrated for: more integers, less clipping."""
+        return self.collectors[value].range(dtype, symmetric)
 
 
 class _Observed:
@@ -57,10 +63,10 @@ class _Observed:
         kernels.add_rows(rows, self.sums)
         self.rows += len(rows)
         self.low, self.high = min(self.low, low), max(self.high, high)
-        least, most = self.limits
+        least, most = map(float, np.array(self.limits, np.float32))
         if low < least or high > most:
             numbers = np.clip(numbers, np.float32(least), np.float32(most))
-            low, high = float(np.clip(np.float32(low), least, most)), float(np.clip(np.float32(high), least, most))
+            low, high = min(max(low, least), most), min(max(high, least), most)
         self.collector.observe(numbers.reshape(-1), low, high)
 
 
@@ -87,7 +93,11 @@ def calibrate(
     Raises UsageError when there is no sample, or a value is not of this graph; ModelError when a batch does not fit the
     inputs, and when an input or a value is NaN or infinite, naming it and the sample.
     """
-    observed = _collectors(graph, values, collector_maker(method), dtype, symmetric, groups, limits or {})
+    observed = _collectors(graph, values, collector_maker(method), groups, limits or {})
+    types = {v: dtype if isinstance(dtype, DType) else dtype[v] for v in observed}
+    for value, type_ in types.items():
+        if type_ not in QUANTIZED_TYPES:
+            raise UsageError(f"{value!r} cannot be quantised to {type_}; accepted: {choices_text(QUANTIZED_TYPES)}")
     collectors = list(dict.fromkeys(o.collector for o in observed.values()))
     changing = {v: o for v, o in observed.items() if not v.is_constant}
     images = 0
@@ -125,22 +135,22 @@ def calibrate(
     if empty:
         raise ModelError(f"{', '.join(map(repr, empty))}: nothing to calibrate, there are no elements")
     constant = tuple(v for v, o in changing.items() if o.low == o.high)
-    ranges = {collector: collector.range() for collector in collectors}
+    makers = {(o.collector, types[v]) for v, o in observed.items()}
+    ranges = {(collector, type_): collector.range(type_, symmetric) for collector, type_ in makers}
     return Calibration(
-        ranges={v: ranges[o.collector] for v, o in observed.items()},
+        ranges={v: ranges[o.collector, types[v]] for v, o in observed.items()},
         means={v: (o.sums / o.rows).astype(np.float32) for v, o in observed.items()},
         images=images,
         constant=constant,
         warnings=_warnings(images, constant),
+        collectors={v: o.collector for v, o in observed.items()},
     )
 
 
 def _collectors(
     graph: Graph,
     values: Collection[Value],
-    make: Callable[[DType, bool], Collector],
-    dtype: DType | Mapping[Value, DType],
-    symmetric: bool,
+    make: Callable[[], Collector],
     groups: Sequence[Sequence[Value]],
     limits: Mapping[Value, tuple[float, float]],
 ) -> dict[Value, _Observed]:
@@ -161,12 +171,9 @@ def _collectors(
     made: dict[int, Collector] = {}
     observed = {}
     for value in ordered:
-        type_ = dtype if isinstance(dtype, DType) else dtype[value]
-        if type_ not in QUANTIZED_TYPES:
-            raise UsageError(f"{value!r} cannot be quantised to {type_}; accepted: i8, u8 or i16")
         key = id(shared.get(value, value))
         if key not in made:
-            made[key] = make(type_, symmetric)
+            made[key] = make()
         observed[value] = _Observed(made[key], limits.get(value, (-inf, inf)))
     return observed
 

@@ -16,15 +16,9 @@ from nascompiler.passes.quantization.ranges import Range
 
 
 class Collector(ABC):
-    """Sees all numbers that share one range, a portion at a time, in memory that does not grow with them.
-
-    `dtype` and `symmetric` say which integers the range is for: see `parameters.activation_quantization`.
-    """
+    """Sees all numbers that share one range, a portion at a time, in memory that does not grow with them."""
 
     summary: ClassVar[str]
-
-    def __init__(self, dtype: DType, symmetric: bool) -> None:
-        self.dtype, self.symmetric = dtype, symmetric
 
     @abstractmethod
     def observe(self, numbers: NDArray[np.float32], low: float, high: float) -> None:
@@ -35,8 +29,12 @@ class Collector(ABC):
         return
 
     @abstractmethod
-    def range(self) -> Range:
-        """The range to quantise to, once something was observed."""
+    def range(self, dtype: DType = DType.I8, symmetric: bool = False) -> Range:
+        """The range to quantise to, once something was observed.
+
+        `dtype` and `symmetric` say which integers it is for, see `parameters.activation_quantization`: where there are
+        more of them, clipping pays less.
+        """
 
 
 class MinMax(Collector):
@@ -44,14 +42,18 @@ class MinMax(Collector):
 
     summary = "from the least to the greatest number"
 
-    def __init__(self, dtype: DType, symmetric: bool) -> None:
-        super().__init__(dtype, symmetric)
+    def __init__(self) -> None:
         self._low, self._high = inf, -inf
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was observed yet."""
+        return self._low > self._high
 
     def observe(self, numbers: NDArray[np.float32], low: float, high: float) -> None:
         self._low, self._high = min(self._low, low), max(self._high, high)
 
-    def range(self) -> Range:
+    def range(self, dtype: DType = DType.I8, symmetric: bool = False) -> Range:
         return Range(self._low, self._high)
 
 
@@ -66,16 +68,17 @@ class MovingAverage(Collector):
     summary = "moving averages of the ends of each batch"
     MOMENTUM = 0.9
 
-    def __init__(self, dtype: DType, symmetric: bool) -> None:
-        super().__init__(dtype, symmetric)
-        self._batch = MinMax(dtype, symmetric)
+    def __init__(self) -> None:
+        self._batch = MinMax()
         self._average: Range | None = None
 
     def observe(self, numbers: NDArray[np.float32], low: float, high: float) -> None:
         self._batch.observe(numbers, low, high)
 
     def end_batch(self) -> None:
-        batch, self._batch = self._batch.range(), MinMax(self.dtype, self.symmetric)
+        if self._batch.is_empty:
+            return
+        batch, self._batch = self._batch.range(), MinMax()
         if self._average is None:
             self._average = batch
         else:
@@ -83,7 +86,7 @@ class MovingAverage(Collector):
             old = self._average
             self._average = Range(keep * old.low + take * batch.low, keep * old.high + take * batch.high)
 
-    def range(self) -> Range:
+    def range(self, dtype: DType = DType.I8, symmetric: bool = False) -> Range:
         assert self._average is not None
         return self._average
 
@@ -91,8 +94,7 @@ class MovingAverage(Collector):
 class HistogramCollector(Collector):
     """Decides by a histogram of all numbers."""
 
-    def __init__(self, dtype: DType, symmetric: bool) -> None:
-        super().__init__(dtype, symmetric)
+    def __init__(self) -> None:
         self.histogram = Histogram()
 
     def observe(self, numbers: NDArray[np.float32], low: float, high: float) -> None:
@@ -105,13 +107,13 @@ class Percentile(HistogramCollector):
     summary = "leaves out 0.01 % at each end; percentile:99.9 for 0.1 %"
     DEFAULT = 99.99
 
-    def __init__(self, dtype: DType, symmetric: bool, percentile: float = DEFAULT) -> None:
-        super().__init__(dtype, symmetric)
+    def __init__(self, percentile: float = DEFAULT) -> None:
+        super().__init__()
         if not 50 < percentile <= 100:
             raise UsageError(f"the percentile {percentile:g} is not accepted: above 50, up to 100")
         self.percentile = percentile
 
-    def range(self) -> Range:
+    def range(self, dtype: DType = DType.I8, symmetric: bool = False) -> Range:
         return Range(
             self.histogram.percentile(1 - self.percentile / 100), self.histogram.percentile(self.percentile / 100)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+from nascompiler.ir import DType
 from nascompiler.ir.dialects.qnn.arithmetic import limits
 from nascompiler.passes.quantization.calibration.collectors import HistogramCollector
 from nascompiler.passes.quantization.calibration.search import least_loss
@@ -26,19 +27,19 @@ class Entropy(HistogramCollector):
 
     summary = "the least Kullback-Leibler divergence of the histogram, TensorRT's method with two ends"
 
-    def range(self) -> Range:
+    def range(self, dtype: DType = DType.I8, symmetric: bool = False) -> Range:
         from nascompiler.passes.quantization.calibration import kernels
 
         edges, counts = self.histogram.bins(BINS)
         widest = Range(self.histogram.low, self.histogram.high)
-        least, greatest = limits(self.dtype)
-        if widest.low == widest.high or self.dtype.bytes > 1:
+        least, greatest = limits(dtype)
+        if widest.low == widest.high or dtype.bytes > 1:
             return widest
         centres = (edges[0] + edges[1]) / 2
         width = float((edges[1] - edges[0]).max())
 
         def divergence(range: Range) -> float:
-            quantization = activation_quantization(range, self.dtype, symmetric=self.symmetric)
+            quantization = activation_quantization(range, dtype, symmetric=symmetric)
             (scale,), (zero,) = quantization.scale, quantization.zero_point
             if range.high - range.low < (greatest - least + 1) * width:
                 return inf
@@ -46,4 +47,4 @@ class Entropy(HistogramCollector):
                 kernels.divergence(centres, counts, width, range.low, range.high, scale, least - zero, greatest - zero)
             )
 
-        return least_loss(widest.including_zero(), divergence, together=self.symmetric)
+        return least_loss(widest.including_zero(), divergence, together=symmetric)

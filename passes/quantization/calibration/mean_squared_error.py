@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nascompiler.ir import DType
 from nascompiler.ir.dialects.qnn.arithmetic import limits
 from nascompiler.passes.quantization.calibration.collectors import HistogramCollector
 from nascompiler.passes.quantization.calibration.search import least_loss
@@ -19,18 +20,18 @@ class MeanSquaredError(HistogramCollector):
 
     summary = "the least sum of squared rounding and clipping errors"
 
-    def range(self) -> Range:
+    def range(self, dtype: DType = DType.I8, symmetric: bool = False) -> Range:
         from nascompiler.passes.quantization.calibration import kernels
 
         edges, counts = self.histogram.bins()
-        least, greatest = limits(self.dtype)
+        least, greatest = limits(dtype)
 
         def error(range: Range) -> float:
-            quantization = activation_quantization(range, self.dtype, symmetric=self.symmetric)
+            quantization = activation_quantization(range, dtype, symmetric=symmetric)
             (scale,), (zero,) = quantization.scale, quantization.zero_point
             return float(kernels.squared_error(edges, counts, scale, least - zero, greatest - zero))
 
         widest = Range(self.histogram.low, self.histogram.high)
         if widest.low == widest.high:
             return widest
-        return least_loss(widest.including_zero(), error, together=self.symmetric or self.dtype.bytes > 1)
+        return least_loss(widest.including_zero(), error, together=symmetric or dtype.bytes > 1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nascompiler.ir import DType
 from nascompiler.ir.errors import UsageError, unknown
 from nascompiler.passes.quantization.calibration.collectors import Collector, MinMax, MovingAverage, Percentile
 from nascompiler.passes.quantization.calibration.entropy import Entropy
@@ -20,8 +19,8 @@ METHODS: dict[str, type[Collector]] = {
 DEFAULT_METHOD = "mse"
 
 
-def collector_maker(method: str) -> Callable[[DType, bool], Collector]:
-    """What makes the collectors of a method, given the integer type and whether it is symmetric.
+def collector_maker(method: str) -> Callable[[], Collector]:
+    """What makes the collectors of a method.
 
     `method` is one of `METHODS`, or `percentile:99.9`. Raises UsageError for anything else.
     """
@@ -36,5 +35,5 @@ def collector_maker(method: str) -> Callable[[DType, bool], Collector]:
         percentile = float(option)
     except ValueError:
         raise UsageError(f"the percentile {option!r} is no number; accepted: above 50, up to 100") from None
-    Percentile(DType.I8, False, percentile)  # raises now what it would raise at the first value
-    return lambda dtype, symmetric: Percentile(dtype, symmetric, percentile)
+    Percentile(percentile)  # raises now what it would raise at the first value
+    return lambda: Percentile(percentile)

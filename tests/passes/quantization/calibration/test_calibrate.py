@@ -101,6 +101,8 @@ def test_types_may_differ_by_value():
     found = calibrate(graph, batches(data, 100), [x, scaled], method="entropy", dtype={x: DType.I8, scaled: DType.I16})
     assert found.ranges[x].high < 40
     assert found.ranges[scaled] == Range(-120, 80)
+    assert found.range_for(x, DType.I8) == found.ranges[x]
+    assert found.range_for(x, DType.I16).high == 40
 
 
 def test_progress_counts_samples():
@@ -158,6 +160,19 @@ def test_no_samples():
     graph = network()
     with pytest.raises(UsageError, match="no calibration data: at least one sample is needed"):
         calibrate(graph, [], named(graph, "x"))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_empty_batches_count_for_nothing(method):
+    graph, data = network(), samples()
+    values = named(graph, "x", "relu")
+    empty = {"x": data[:0]}
+    with pytest.raises(UsageError, match="no calibration data"):
+        calibrate(graph, [empty], values, method=method)
+    assert_same(
+        calibrate(graph, [empty, *batches(data), empty], values, method=method),
+        calibrate(graph, batches(data), values, method=method),
+    )
 
 
 @pytest.mark.parametrize("number, word", [(np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")])

@@ -9,11 +9,11 @@ from nascompiler.passes.quantization.ranges import Range
 
 
 def collected(numbers, dtype=DType.I8, symmetric=False, portions=1):
-    collector = Entropy(dtype, symmetric)
+    collector = Entropy()
     for part in np.array_split(np.asarray(numbers, np.float32), portions):
         collector.observe(np.ascontiguousarray(part), float(part.min()), float(part.max()))
         collector.end_batch()
-    return collector.range()
+    return collector.range(dtype, symmetric)
 
 
 @pytest.fixture(scope="module")

@@ -29,11 +29,11 @@ def numbers_of(kind, count=50_000):
 
 
 def collected(numbers, dtype=DType.I8, symmetric=False, portions=1):
-    collector = MeanSquaredError(dtype, symmetric)
+    collector = MeanSquaredError()
     for part in np.array_split(numbers, portions):
         collector.observe(np.ascontiguousarray(part), float(part.min()), float(part.max()))
         collector.end_batch()
-    return collector.range()
+    return collector.range(dtype, symmetric)
 
 
 def error(numbers, range, dtype=DType.I8, symmetric=False):
