@@ -37,7 +37,7 @@ class FoldBatchNorm(Pass):
 
     split: bool = False
 
-    requires_level = ("nn",)
+    requires_level = ("nn", "qnn")
     preserves = Tolerance(5e-5)
 
     def run(self, graph: Graph, context: PassContext) -> None:

@@ -52,7 +52,7 @@ class PropagateLayout(Pass):
     Results differ only by the order of sums (reductions, and linear layers whose rows are permuted).
     """
 
-    requires_level = ("nn",)
+    requires_level = ("nn", "qnn")
     preserves = Tolerance(1e-5)
 
     def run(self, graph: Graph, context: PassContext) -> None:

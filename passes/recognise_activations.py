@@ -137,7 +137,7 @@ class RecogniseActivations(RewritePass):
     They round otherwise: up to 1.2e-5 of the largest output over the OCR detector, whose outputs are sigmoids near 0.
     """
 
-    requires_level = ("nn",)
+    requires_level = ("nn", "qnn")
     preserves = Tolerance(5e-5)
     rules = (
         Rule(

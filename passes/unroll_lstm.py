@@ -46,6 +46,6 @@ def _length(x: Value) -> int:
 class UnrollLstm(RewritePass):
     """Replace `nn.lstm` by an `nn.lstm_cell` for each step of a sequence of known length."""
 
-    requires_level = ("nn",)
+    requires_level = ("nn", "qnn")
     preserves = Exact()
     rules = (Rule("lstm(x) = concat(lstm_cell(x[0]), lstm_cell(x[1]), ...)", op("nn.lstm"), _unroll, _refuse),)

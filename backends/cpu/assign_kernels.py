@@ -33,7 +33,7 @@ class AssignKernels(Pass):
 
     target: str = "cpu"
 
-    requires_level = ("nn", "cpu")
+    requires_level = ("nn", "qnn", "cpu")
     requires = frozenset({"static-shapes", "closed"})
     preserves = Exact()
 

@@ -9,13 +9,14 @@ from typing import Any
 import tvm
 from tvm import relax
 
+from nascompiler.backends.target import Isa
 from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Call, Lowered
 from nascompiler.backends.tvm_adapter.schedule import schedule_leftover
 
 _CALL_TIR = "relax.call_tir"
 
 
-def fuse(module: Any, lowered: Lowered, calls: Mapping[str, Call], generator: Sequence[str]) -> Lowered:
+def fuse(module: Any, lowered: Lowered, calls: Mapping[str, Call], generator: Sequence[str], isa: Isa) -> Lowered:
     """Let TVM fuse the tensor expressions of `module`; fills in module, kernels and calls of `lowered`.
 
     `calls` are the calls before fusion by the name under which lowering registered them.
@@ -30,7 +31,7 @@ def fuse(module: Any, lowered: Lowered, calls: Mapping[str, Call], generator: Se
                     v.args[0].name_hint for _, v in _bindings(function) if _is_tir_call(v)
                 )
         module = relax.transform.FuseTIR()(module)
-    rewriter = _Rewriter(module, lowered, calls, members, generator)
+    rewriter = _Rewriter(module, lowered, calls, members, generator, isa)
     lowered.module = rewriter.run()
     return lowered
 
@@ -55,9 +56,10 @@ class _Rewriter:
         calls: Mapping[str, Call],
         members: Mapping[str, tuple[str, ...]],
         generator: Sequence[str],
+        isa: Isa,
     ) -> None:
         self.module, self.lowered, self.registered = module, lowered, calls
-        self.members, self.generator = members, generator
+        self.members, self.generator, self.isa = members, generator, isa
         self.builder = relax.BlockBuilder()
         self.mapped: dict[Any, Any] = {}
 
@@ -96,7 +98,7 @@ class _Rewriter:
             function = function.without_attr(attribute)
         text = "\n".join([function.script(), *self.generator])
         symbol = f"{LEFTOVER}{hashlib.sha256(text.encode()).hexdigest()[:24]}"
-        self.lowered.kernels.setdefault(symbol, lambda: schedule_leftover(function))
+        self.lowered.kernels.setdefault(symbol, lambda: schedule_leftover(function, self.isa))
         parts = [self.registered[member] for member in self.members.get(name, (name,))]
         self.lowered.calls.append(
             Call(

@@ -28,9 +28,10 @@ TEMPLATES: Mapping[str, Callable[[str, KernelCall, Target], Any]] = {
 
 @lru_cache(maxsize=1)
 def generator_fingerprint() -> str:
-    """A hash of the source of the templates and of the geometry they cut by: part of the key of every cached kernel."""
+    """A hash of the source of templates and schedules and of the geometry they cut by: in the key of every kernel."""
     state = hashlib.sha256()
-    for package in (templates, cpu):
-        for path in sorted(Path(str(package.__file__)).parent.glob("*.py")):
-            state.update(path.name.encode() + path.read_bytes())
+    sources = [path for package in (templates, cpu) for path in Path(str(package.__file__)).parent.glob("*.py")]
+    sources += Path(__file__).parent.glob("schedule*.py")
+    for path in sorted(sources):
+        state.update(path.name.encode() + path.read_bytes())
     return state.hexdigest()[:16]

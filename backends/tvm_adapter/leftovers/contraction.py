@@ -46,9 +46,8 @@ def _pad_images(x: Tensor, padding: tuple[int, int, int, int], value: Expr) -> T
     return compute((n, h + top + bottom, w + left + right, c), element)
 
 
-def _conv2d(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
-    result = node.result.type
-    x, weight = widened(x), widened(weight)
+def conv2d_sums(node: Node, x: Tensor, weight: Tensor, **options: Any) -> Tensor:
+    """The sums of nn.conv2d in the type of `x`; `options` are those of `compute`."""
     image = _pad_images(x, node["padding"], number(0, dtype_of(x)))
     height, width, per_group, features = (int(d) for d in weight.shape)
     outputs = features // node["groups"]
@@ -56,16 +55,15 @@ def _conv2d(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -
     strides, dilation = node["strides"], node["dilation"]
 
     def element(n: Expr, h: Expr, w: Expr, o: Expr) -> Expr:
-        channel = (o // outputs) * per_group + i
+        channel = i if node["groups"] == 1 else (o // outputs) * per_group + i
         place = (h * strides[0] + y * dilation[0], w * strides[1] + k * dilation[1])
         return te.sum(image(n, *place, channel) * weight(y, k, i, o), axis=[y, k, i])
 
-    return [_add_bias(compute(result.static_shape, element), bias, result)]
+    return compute(node.result.type.static_shape, element, **options)
 
 
-def _conv2d_transpose(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
-    result = node.result.type
-    x, weight = widened(x), widened(weight)
+def conv2d_transpose_sums(node: Node, x: Tensor, weight: Tensor, **options: Any) -> Tensor:
+    """The sums of nn.conv2d_transpose in the type of `x`."""
     kernel_height, kernel_width, channels, per_group = (int(d) for d in weight.shape)
     _, in_height, in_width, _ = (int(d) for d in x.shape)
     inputs = channels // node["groups"]
@@ -79,18 +77,24 @@ def _conv2d_transpose(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None
         met = tirx.all(y < kernel_height, k < kernel_width, row >= 0, column >= 0, row < in_height, column < in_width)
         channel = (o // per_group) * inputs + i
         product = x(n, row, column, channel) * weight(y, k, channel, o % per_group)
-        return te.sum(tirx.if_then_else(met, product, number(0, dtype_of(x))), axis=[*taps, i])
+        return te.sum(
+            tirx.if_then_else(met, product, number(0, dtype_of(x))), axis=[*(t for t in taps if t is not None), i]
+        )
 
-    return [_add_bias(compute(result.static_shape, element), bias, result)]
+    return compute(node.result.type.static_shape, element, **options)
 
 
 def _spread(node: Node, axis: int, size: int) -> tuple[Any, Callable[[Expr], tuple[Expr, Expr]]]:
-    """Along height (`axis` 0) or width: a reduction over kernel positions, and the (position, input place) of an output
-    place. Positions of the wrong remainder never meet an input; they are not visited, where dilation allows.
+    """Along height (`axis` 0) or width: a reduction over kernel positions, None where one is enough, and the (position,
+    input place) of an output place. Positions of the wrong remainder never meet an input; they are not visited, where
+    dilation allows.
     """
     stride, dilation, before = node["strides"][axis], node["dilation"][axis], node["padding"][axis]
     if dilation == 1:
-        tap = _axis(-(-size // stride), f"tap{axis}")
+        positions = -(-size // stride)
+        if positions == 1:  # TVM's compute_at would give a loop over it another type than its conditions have
+            return None, lambda place: ((place + before) % stride, (place + before) // stride)
+        tap = _axis(positions, f"tap{axis}")
         return tap, lambda place: ((place + before) % stride + tap * stride, (place + before) // stride - tap)
     tap = _axis(size, f"tap{axis}")
 
@@ -103,17 +107,16 @@ def _spread(node: Node, axis: int, size: int) -> tuple[Any, Callable[[Expr], tup
     return tap, source
 
 
-def _linear(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
-    result = node.result.type
-    x, weight = widened(x), widened(weight)
+def linear_sums(node: Node, x: Tensor, weight: Tensor, **options: Any) -> Tensor:
+    """The sums of nn.linear in the type of `x`."""
     k = _axis(int(weight.shape[0]), "k")
-    total = compute(result.static_shape, lambda *i: te.sum(x(*i[:-1], k) * weight(k, i[-1]), axis=[k]))
-    return [_add_bias(total, bias, result)]
+    return compute(
+        node.result.type.static_shape, lambda *i: te.sum(x(*i[:-1], k) * weight(k, i[-1]), axis=[k]), **options
+    )
 
 
-def _matmul(node: Node, a: Tensor, b: Tensor) -> list[Tensor]:
-    result = node.result.type
-    a, b = widened(a), widened(b)
+def matmul_sums(node: Node, a: Tensor, b: Tensor, **options: Any) -> Tensor:
+    """The sums of nn.matmul in the type of `a`."""
     k = _axis(int(a.shape[-1]), "k")
     rows, columns = len(a.shape) > 1, len(b.shape) > 1
 
@@ -125,7 +128,14 @@ def _matmul(node: Node, a: Tensor, b: Tensor) -> list[Tensor]:
         right = at(_Batched(b, 2 if columns else 1), [*batch, k, *column])
         return te.sum(left * right, axis=[k])
 
-    return [narrowed(compute(result.static_shape, element), str(result.dtype.numpy))]
+    return compute(node.result.type.static_shape, element, **options)
+
+
+def _with_bias(sums: Callable[..., Tensor]) -> Callable[..., list[Tensor]]:
+    def rule(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> list[Tensor]:
+        return [_add_bias(sums(node, widened(x), widened(weight)), bias, node.result.type)]
+
+    return rule
 
 
 class _Batched:
@@ -140,6 +150,18 @@ class _Batched:
         return self.tensor(*index)
 
 
+def pool(node: Node, x: Tensor, padding: Expr, reduce: Callable[..., Expr]) -> Tensor:
+    """Each window of an image reduced, `padding` standing around it."""
+    image = _pad_images(x, node["padding"], padding)
+    (height, width), strides, dilation = node["kernel"], node["strides"], node["dilation"]
+    y, k = _axis(height, "y"), _axis(width, "k")
+
+    def element(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
+        return reduce(image(n, h * strides[0] + y * dilation[0], w * strides[1] + k * dilation[1], c), axis=[y, k])
+
+    return compute(node.result.type.static_shape, element)
+
+
 def _pool(node: Node, x: Tensor) -> list[Tensor]:
     result = node.result.type
     is_maximum = node.op.name == "nn.max_pool2d"
@@ -150,15 +172,7 @@ def _pool(node: Node, x: Tensor) -> list[Tensor]:
     neutral = te.min_value(dtype) if is_maximum and not dtype.startswith("float") else None
     if neutral is None:
         neutral = number(float("-inf") if is_maximum else 0, dtype)
-    image = _pad_images(x, node["padding"], neutral)
-    (height, width), strides, dilation = node["kernel"], node["strides"], node["dilation"]
-    y, k = _axis(height, "y"), _axis(width, "k")
-
-    def element(n: Expr, h: Expr, w: Expr, c: Expr) -> Expr:
-        value = image(n, h * strides[0] + y * dilation[0], w * strides[1] + k * dilation[1], c)
-        return te.max(value, axis=[y, k]) if is_maximum else te.sum(value, axis=[y, k])
-
-    pooled = compute(result.static_shape, element)
+    pooled = pool(node, x, neutral, te.max if is_maximum else te.sum)
     if is_maximum:
         return [pooled]
     size = [int(d) for d in original.shape[1:3]]
@@ -167,7 +181,7 @@ def _pool(node: Node, x: Tensor) -> list[Tensor]:
         """How many taps of the window at output `place` meet the image."""
         count: Expr = number(0, "int64")
         for tap in range(node["kernel"][axis]):
-            source = place * strides[axis] + tap * dilation[axis] - node["padding"][axis]
+            source = place * node["strides"][axis] + tap * node["dilation"][axis] - node["padding"][axis]
             count = count + tirx.Select(
                 tirx.all(source >= 0, source < size[axis]), number(1, "int64"), number(0, "int64")
             )
@@ -181,10 +195,10 @@ def _pool(node: Node, x: Tensor) -> list[Tensor]:
 
 
 RULES: dict[str, Any] = {
-    "nn.conv2d": _conv2d,
-    "nn.conv2d_transpose": _conv2d_transpose,
-    "nn.linear": _linear,
-    "nn.matmul": _matmul,
+    "nn.conv2d": _with_bias(conv2d_sums),
+    "nn.conv2d_transpose": _with_bias(conv2d_transpose_sums),
+    "nn.linear": _with_bias(linear_sums),
+    "nn.matmul": _with_bias(matmul_sums),
     "nn.average_pool2d": _pool,
     "nn.max_pool2d": _pool,
 }

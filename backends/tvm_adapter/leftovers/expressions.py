@@ -18,9 +18,9 @@ def shape_of(sizes: Sequence[int]) -> list[Expr]:
     return [tirx.IntImm("int64", size) for size in sizes]
 
 
-def compute(sizes: Sequence[int], element: Callable[..., Expr]) -> Tensor:
-    """The tensor whose element at indices i, j, ... is `element(i, j, ...)`."""
-    return te.compute(shape_of(sizes), element)
+def compute(sizes: Sequence[int], element: Callable[..., Expr], **options: Any) -> Tensor:
+    """The tensor whose element at indices i, j, ... is `element(i, j, ...)`; `options` are TVM's: name, attrs."""
+    return te.compute(shape_of(sizes), element, **options)
 
 
 def number(value: float | int | bool, dtype: str) -> Expr:

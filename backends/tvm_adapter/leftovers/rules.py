@@ -6,14 +6,28 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nascompiler.backends.cpu.placement import is_view
-from nascompiler.backends.tvm_adapter.leftovers import contraction, elementwise, reduction, structural
+from nascompiler.backends.tvm_adapter.leftovers import (
+    contraction,
+    elementwise,
+    quantized,
+    quantized_sums,
+    reduction,
+    structural,
+)
 from nascompiler.ir.graph import Node
 from nascompiler.ir.types import Array
 
 Rule = Callable[..., list[Any]]
 
-RULES: dict[str, Rule] = {**elementwise.RULES, **structural.RULES, **contraction.RULES, **reduction.RULES}
-TABLES: dict[str, Callable[[Node], list[Array]]] = structural.TABLES
+RULES: dict[str, Rule] = {
+    **elementwise.RULES,
+    **structural.RULES,
+    **contraction.RULES,
+    **reduction.RULES,
+    **quantized.RULES,
+    **quantized_sums.RULES,
+}
+TABLES: dict[str, Callable[[Node], list[Array]]] = {**structural.TABLES, **quantized.TABLES, **quantized_sums.TABLES}
 
 
 def has_rule(node: Node) -> bool:
@@ -21,7 +35,7 @@ def has_rule(node: Node) -> bool:
     name = node.op.name
     if name == "nn.pow" and not node.result.type.dtype.is_float:
         return False
-    return name in RULES or is_view(node)
+    return (name in RULES and quantized_sums.refusal(node) is None) or is_view(node)
 
 
 def tables_of(node: Node) -> list[Array]:

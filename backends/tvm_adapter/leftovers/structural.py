@@ -9,7 +9,7 @@ import numpy as np
 from tvm import tirx
 
 from nascompiler.backends.tvm_adapter.leftovers.expressions import Expr, Tensor, compute, dtype_of, number
-from nascompiler.ir.dialects.nn.resize import nearest, source_coordinates
+from nascompiler.ir.dialects.nn.resize import nearest_elements, neighbours
 from nascompiler.ir.graph import Node
 from nascompiler.ir.types import Array
 
@@ -171,19 +171,16 @@ def _resize(node: Node, x: Tensor, *tables: Tensor) -> list[Tensor]:
     return [compute(sizes, element)]
 
 
-def _resize_tables(node: Node) -> list[Array]:
+def resize_neighbours(node: Node) -> list[Array]:
     """For height and width: the nearest element, or both neighbours and the share (float64) of the second."""
     tables: list[Array] = []
     for axis, target in ((1, node["size"][0]), (2, node["size"][1])):
         length = node.operands[0].type.static_shape[axis]
-        scale = node["scales"][axis - 1] if node["scales"] else target / length
-        position = source_coordinates(length, target, scale, node["coordinates"])
+        scale = node["scales"][axis - 1] if node["scales"] else None
         if node["mode"] == "nearest":
-            tables.append(nearest(position, node["rounding"]).clip(0, length - 1))
-            continue
-        position = position.clip(0, length - 1)
-        low = np.floor(position).astype(np.int64)
-        tables += [low, np.minimum(low + 1, length - 1), position - low]
+            tables.append(nearest_elements(length, target, scale, node["coordinates"], node["rounding"]))
+        else:
+            tables += neighbours(length, target, scale, node["coordinates"])
     return tables
 
 
@@ -201,4 +198,4 @@ RULES: dict[str, Any] = {
     "nn.resize": _resize,
 }
 
-TABLES: dict[str, Any] = {"nn.pad": _pad_tables, "nn.resize": _resize_tables}
+TABLES: dict[str, Any] = {"nn.pad": _pad_tables, "nn.resize": resize_neighbours}

@@ -76,6 +76,32 @@ def nearest(position: NDArray[np.float32], rounding: str) -> NDArray[np.int64]:
     return rounded.astype(np.int64)
 
 
+def neighbours(
+    length: int, target: int, scale: float | None, coordinates: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Of each of `target` elements: both neighbours among `length`, and the share of the second, which float32 holds.
+
+    `scale` is None where the model gives a size alone. A dimension that does not change is copied.
+    """
+    factor = target / length if scale is None else scale
+    if factor == 1 and target == length:
+        index = np.arange(length, dtype=np.int64)
+        return index, index, np.zeros(length)
+    position = source_coordinates(length, target, factor, coordinates).clip(0, length - 1)
+    low = np.floor(position).astype(np.int64)
+    return low, np.minimum(low + 1, length - 1), position.astype(np.float64) - low
+
+
+def nearest_elements(
+    length: int, target: int, scale: float | None, coordinates: str, rounding: str
+) -> NDArray[np.int64]:
+    """Of each of `target` elements: the one of `length` that it is a copy of."""
+    factor = target / length if scale is None else scale
+    if factor == 1 and target == length:
+        return np.arange(length, dtype=np.int64)
+    return nearest(source_coordinates(length, target, factor, coordinates), rounding).clip(0, length - 1)
+
+
 def _infer(
     x: TensorType, *, size: Pair, mode: str, coordinates: str, rounding: str, scales: tuple[float, ...]
 ) -> TensorType:
@@ -91,19 +117,14 @@ def _resize(x: Array, *, size: Pair, mode: str, coordinates: str, rounding: str,
     result = x
     for axis, target in enumerate(size, start=1):
         length = x.shape[axis]
-        scale = scales[axis - 1] if scales else target / length
-        if scale == 1 and target == length:
-            continue
-        position = source_coordinates(length, target, scale, coordinates)
+        scale = scales[axis - 1] if scales else None
         if mode == "nearest":
-            result = result.take(nearest(position, rounding).clip(0, length - 1), axis)
+            result = result.take(nearest_elements(length, target, scale, coordinates, rounding), axis)
             continue
-        position = position.clip(0, length - 1)
-        low = np.floor(position).astype(np.int64)
-        high = np.minimum(low + 1, length - 1)
-        along = [1] * x.ndim
-        along[axis] = -1
-        fraction = (position - low).reshape(along)
+        low, high, share = neighbours(length, target, scale, coordinates)
+        if np.array_equal(low, np.arange(length)) and not share.any():
+            continue
+        fraction = np.expand_dims(share, [other for other in range(x.ndim) if other != axis])
         result = np.multiply(result.take(low, axis), 1 - fraction) + np.multiply(result.take(high, axis), fraction)
     return like(result, x)
 

@@ -44,7 +44,12 @@ def clamp_limits(dtype: DType, activation: str, scale: float, zero_point: int) -
 def quantize(x: Array, scale: float, zero_point: int, dtype: DType) -> Integers:
     """clamp(rint(x / scale) + zero_point), the division in float32; NaN becomes the zero point."""
     scaled = np.divide(x.astype(np.float32, copy=False), np.float32(scale))
-    return to_integers(np.where(np.isnan(scaled), np.float32(0), scaled), zero_point, dtype, limits(dtype))
+    return to_integers(number_or_zero(scaled), zero_point, dtype, limits(dtype))
+
+
+def number_or_zero(x: Floats) -> Floats:
+    """NaN, which no integer stands for, as zero."""
+    return np.where(np.isnan(x), np.float32(0), x)
 
 
 def dequantize(q: Array, scale: float | Floats, zero_point: int) -> Floats:
@@ -118,13 +123,17 @@ def activate(x: Floats, activation: str) -> Floats:
     return gate if activation == "hard_sigmoid" else np.multiply(x, gate)
 
 
+def reach(dtype: DType, zero_point: int) -> int:
+    """The largest |q - zero_point| of a type."""
+    low, high = limits(dtype)
+    return max(high - zero_point, zero_point - low)
+
+
 def accumulator_bound(weight: Array, weight_zero_point: int, x_dtype: DType, x_zero_point: int) -> int:
     """The largest |sum of products| that any input can give, for weights whose last axis is the output channel."""
-    low, high = limits(x_dtype)
-    reach = max(high - x_zero_point, x_zero_point - low)
     magnitude = np.abs(weight.astype(np.int64) - weight_zero_point)
     per_channel = magnitude.reshape(-1, weight.shape[-1]).sum(axis=0) if weight.size else magnitude.sum()
-    return int(np.max(per_channel, initial=0)) * reach
+    return int(np.max(per_channel, initial=0)) * reach(x_dtype, x_zero_point)
 
 
 def exact_dtype(bound: int) -> type[np.float32 | np.float64]:
@@ -139,4 +148,4 @@ def accumulated(sums: Array, bias: Array | None) -> Integers:
         total += bias
     if total.size and max(-int(total.min()), int(total.max())) >= ACCUMULATOR_LIMIT:
         raise ModelError("an accumulator exceeds 32 bits; use 8-bit activations here, or keep the layer in float")
-    return total.astype(np.int32)
+    return np.asarray(total.astype(np.int32))

@@ -89,7 +89,7 @@ def _infer_quantize_per_axis(x: TensorType, scale: TensorType, *, axis: int, dty
 def _quantize_per_axis(x: Array, scale: Array, *, axis: int, dtype: DType) -> Array:
     _, high = arithmetic.limits(dtype)
     f = np.divide(x.astype(np.float32, copy=False), arithmetic.along(scale, axis, x.ndim))
-    return arithmetic.to_integers(f, 0, dtype, (-high, high))
+    return arithmetic.to_integers(arithmetic.number_or_zero(f), 0, dtype, (-high, high))
 
 
 register_op(
@@ -97,7 +97,7 @@ register_op(
         name="qnn.quantize_per_axis",
         summary=(
             "clamp(rint(x / scale[i])), i the index along `axis`, the division in float32; symmetric, so from -127 to "
-            "127 in i8. Of a constant it makes quantised weights."
+            "127 in i8; NaN becomes 0. Of a constant it makes quantised weights."
         ),
         operands=(
             Operand("x", frozenset({DType.F32}), parameter=True),

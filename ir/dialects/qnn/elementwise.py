@@ -10,7 +10,7 @@ import numpy as np
 from nascompiler.ir.dialects.nn.inference import broadcast
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.dialects.qnn.declarations import CLAMP, RESULT, affine, integer_type, quantized, require_scale
-from nascompiler.ir.ops import OpDef, Trait, register_op
+from nascompiler.ir.ops import InferenceError, OpDef, Trait, register_op
 from nascompiler.ir.types import Array, DType, TensorType
 
 
@@ -30,6 +30,17 @@ def _infer(
     require_scale("a", a, a_scale, a_zero_point)
     require_scale("b", b, b_scale, b_zero_point)
     return integer_type(broadcast(a=a, b=b), dtype, scale, zero_point)
+
+
+def _infer_product(a: TensorType, b: TensorType, *, a_zero_point: int, b_zero_point: int, **others: Any) -> TensorType:
+    made = _infer(a, b, a_zero_point=a_zero_point, b_zero_point=b_zero_point, **others)
+    largest = arithmetic.reach(a.dtype, a_zero_point) * arithmetic.reach(b.dtype, b_zero_point)
+    if largest >= arithmetic.ACCUMULATOR_LIMIT:
+        raise InferenceError(
+            f"a product of {a.dtype} and {b.dtype} with zero points {a_zero_point} and {b_zero_point} can reach "
+            f"{largest}, more than 32 bits hold; with i16 and zero points of 0 it fits"
+        )
+    return made
 
 
 def _evaluator(combine: Callable[..., Any]) -> Callable[..., Array]:
@@ -66,14 +77,14 @@ def _product(a: Array, b: Array, a_scale: float, b_scale: float, scale: float) -
     )
 
 
-def _register(name: str, summary: str, combine: Callable[..., Any]) -> None:
+def _register(name: str, summary: str, combine: Callable[..., Any], infer: Callable[..., TensorType]) -> None:
     register_op(
         OpDef(
             name=f"qnn.{name}",
             summary=summary,
             operands=(quantized("a"), quantized("b")),
             attributes=(*affine("a_"), *affine("b_"), *RESULT, CLAMP),
-            infer=_infer,
+            infer=infer,
             evaluate=_evaluator(combine),
             traits=frozenset({Trait.ELEMENTWISE}),
             result_dtype="dtype",
@@ -86,10 +97,12 @@ _register(
     "f = float32(a - a_zero_point) * float32(a_scale / scale) + float32(b - b_zero_point) * float32(b_scale / scale), "
     "both products rounded before the sum; q = clamp(rint(f) + zero_point), relu and relu6 as in qnn.conv2d.",
     _sum,
+    _infer,
 )
 _register(
     "mul",
     "f = float32((a - a_zero_point) * (b - b_zero_point)) * float32(float32(a_scale * b_scale) / scale), the product "
     "of the integers exact in int32; q = clamp(rint(f) + zero_point), relu and relu6 as in qnn.conv2d.",
     _product,
+    _infer_product,
 )

@@ -128,7 +128,7 @@ def _matmul(
     return arithmetic.requantize(
         arithmetic.accumulated(np.asarray(sums), None),
         a_scale,
-        np.asarray([b_scale], np.float32),
+        np.asarray(b_scale, np.float32),
         scale=scale,
         zero_point=zero_point,
         dtype=dtype,

@@ -41,32 +41,37 @@ def _infer_as(op: str) -> Any:
     return infer
 
 
-def _mean(total: Array, count: Array, x_scale: float, scale: float, zero_point: int, dtype: DType) -> Array:
-    """`total` and `count` of the elements under each window -> clamp(rint(f) + zero_point)."""
-    multiplier = np.divide(arithmetic.ratio(x_scale, scale), count.astype(np.float32))
-    f = np.multiply(total.astype(np.float32), multiplier)
-    return arithmetic.to_integers(f, zero_point, dtype, arithmetic.limits(dtype))
-
-
-def _average_pool2d(
-    x: Array,
+def window_multipliers(
+    x_shape: tuple[int, ...],
     *,
     x_scale: float,
-    x_zero_point: int,
     scale: float,
-    zero_point: int,
-    dtype: DType,
     kernel: Pair,
     strides: Pair,
     padding: Padding,
     dilation: Pair,
     count_include_pad: bool,
+) -> arithmetic.Floats:
+    """What the sum under each window is multiplied by, [1, H', W', 1]: float32(x_scale / scale) / count."""
+    inside = padded(np.ones((1, *x_shape[1:3], 1), np.int32), padding, 1 if count_include_pad else 0)
+    count = pooled(inside, np.add, 0, kernel=kernel, strides=strides, dilation=dilation)
+    return mean_multiplier(count, x_scale, scale)
+
+
+def mean_multiplier(count: Array, x_scale: float, scale: float) -> arithmetic.Floats:
+    """float32(float32(x_scale / scale) / count)."""
+    return np.asarray(np.divide(arithmetic.ratio(x_scale, scale), count.astype(np.float32)))
+
+
+def _average_pool2d(
+    x: Array, *, x_scale: float, x_zero_point: int, scale: float, zero_point: int, dtype: DType, **window: Any
 ) -> Array:
-    window = {"kernel": kernel, "strides": strides, "dilation": dilation}
-    total = pooled(padded(arithmetic.shifted(x, x_zero_point), padding), np.add, 0, **window)
-    inside = padded(np.ones((1, *x.shape[1:3], 1), np.int32), padding, 1 if count_include_pad else 0)
-    count = pooled(inside, np.add, 0, **window)
-    return _mean(total, count, x_scale, scale, zero_point, dtype)
+    taps = {name: window[name] for name in ("kernel", "strides", "dilation")}
+    image = padded(arithmetic.shifted(x, x_zero_point).astype(np.int64), window["padding"])
+    total = arithmetic.accumulated(pooled(image, np.add, 0, **taps), None)
+    multiplier = window_multipliers(x.shape, x_scale=x_scale, scale=scale, **window)
+    f = np.multiply(total.astype(np.float32), multiplier)
+    return arithmetic.to_integers(f, zero_point, dtype, arithmetic.limits(dtype))
 
 
 register_op(
@@ -90,8 +95,9 @@ def _global_average_pool(
     x: Array, *, x_scale: float, x_zero_point: int, scale: float, zero_point: int, dtype: DType
 ) -> Array:
     total = np.asarray(np.sum(arithmetic.shifted(x, x_zero_point), axis=(1, 2), keepdims=True, dtype=np.int64))
-    count = np.asarray(x.shape[1] * x.shape[2])
-    return _mean(arithmetic.accumulated(total, None), count, x_scale, scale, zero_point, dtype)
+    multiplier = mean_multiplier(np.asarray(x.shape[1] * x.shape[2]), x_scale, scale)
+    f = np.multiply(arithmetic.accumulated(total, None).astype(np.float32), multiplier)
+    return arithmetic.to_integers(f, zero_point, dtype, arithmetic.limits(dtype))
 
 
 register_op(

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from nascompiler.ir.dialects.nn.inference import dims
+from nascompiler.ir.dialects.nn.resize import nearest_elements, neighbours
+from nascompiler.ir.dialects.nn.windows import Pair
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.dialects.qnn.declarations import (
     RESULT,
@@ -32,10 +34,29 @@ def _infer(
 
 
 def _resize(
-    x: Array, *, x_scale: float, x_zero_point: int, scale: float, zero_point: int, dtype: DType, **sampling: Any
+    x: Array,
+    *,
+    x_scale: float,
+    x_zero_point: int,
+    scale: float,
+    zero_point: int,
+    dtype: DType,
+    size: Pair,
+    mode: str,
+    coordinates: str,
+    rounding: str,
+    scales: tuple[float, ...],
 ) -> Array:
-    assert _FLOAT.evaluate is not None
-    resized = _FLOAT.evaluate(arithmetic.shifted(x, x_zero_point).astype(np.float32), **sampling)
+    resized = arithmetic.shifted(x, x_zero_point).astype(np.float32)
+    for axis, target in enumerate(size, start=1):
+        sampled = (x.shape[axis], target, scales[axis - 1] if scales else None, coordinates)
+        if mode == "nearest":
+            resized = resized.take(nearest_elements(*sampled, rounding), axis)
+            continue
+        low, high, share = neighbours(*sampled)
+        fraction = arithmetic.along(share, axis, x.ndim)
+        before = np.multiply(resized.take(low, axis), np.float32(1) - fraction)
+        resized = np.add(before, np.multiply(resized.take(high, axis), fraction))
     f = np.multiply(resized, arithmetic.ratio(x_scale, scale))
     return arithmetic.to_integers(f, zero_point, dtype, arithmetic.limits(dtype))
 
