@@ -371,6 +371,22 @@ class Graph:
         copy.output_names = list(self.output_names)
         return copy, mapped
 
+    def become(self, other: Graph) -> None:
+        """Take over inputs, nodes and outputs of another graph, which is a copy made for this: it is empty afterwards.
+
+        Name and attributes stay this graph's.
+        """
+        self.inputs, self.output_names = other.inputs, other.output_names
+        self.choices, self.cells = other.choices, other.cells
+        self._terminator, self._head, self._tail, self._size = other._terminator, other._head, other._tail, other._size
+        for node in (*self.nodes, self._terminator):
+            node.graph = self
+        self.version += 1
+        empty = Graph(other.name)
+        other.inputs, other.output_names, other.choices, other.cells = [], [], {}, {}
+        other._terminator, other._head, other._tail, other._size = empty._terminator, None, None, 0
+        other._terminator.graph = other
+
     def _set_operands(self, node: Node, operands: tuple[Value, ...]) -> None:
         for index, value in enumerate(node.operands):
             del value._uses[node, index]

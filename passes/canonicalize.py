@@ -19,6 +19,8 @@ class Canonicalize(Pass):
     Rules that round differently belong elsewhere (fold-batch-norm, for one).
     """
 
+    may_ensure = frozenset({"static-shapes"})
+
     def run(self, graph: Graph, context: PassContext) -> None:
         rules = canonical_rules()
         for body in graph.bodies:

@@ -23,6 +23,7 @@ class ExpandCells(Pass):
     requires_level = ("arch",)
     ensures_level = "nn"
     requires = frozenset({"closed"})
+    may_ensure = frozenset({"static-shapes"})
     preserves = Nothing("an architecture has no values")
 
     seed: int = 0

@@ -43,6 +43,8 @@ class FixShapes(Pass):
             ",".join(f"{name}={size}" for name, size in (sizes or {}).items()),
         )
 
+    may_ensure = frozenset({"static-shapes"})
+
     def run(self, graph: Graph, context: PassContext) -> None:
         shapes, sizes = parse_shapes(self.shapes), parse_sizes(self.sizes)
         _refuse_unknown(graph, shapes, sizes)

@@ -24,6 +24,8 @@ class FoldConstants(Pass):
 
     max_bytes: int = 1 << 20
 
+    may_ensure = frozenset({"static-shapes"})
+
     def run(self, graph: Graph, context: PassContext) -> None:
         for body in graph.bodies:
             self._fold(body, context)
