@@ -133,7 +133,7 @@ def _plan(prepared: Graph, settings: Settings) -> Plan:
 
 
 def _finish(prepared: Graph, plan: Plan, calibration: Calibration, settings: Settings) -> Quantized:
-    activations = {v: _quantization(v, plan, calibration) for v in plan.values}
+    activations = {v: _quantization(v, dtype, calibration, settings) for v, dtype in plan.values.items()}
     weights = {node: _weight_scales(node, activations, settings) for node in plan.sums if node.op.name != "nn.matmul"}
     fake = insert_fake_quantization(plan, activations, weights)
     verify(fake)
@@ -141,9 +141,9 @@ def _finish(prepared: Graph, plan: Plan, calibration: Calibration, settings: Set
     return Quantized(settings, prepared, plan, calibration, activations, weights, fake, integers)
 
 
-def _quantization(value: Value, plan: Plan, calibration: Calibration) -> Quantization:
-    dtype = plan.values[value]
-    return activation_quantization(calibration.ranges[value], dtype)
+def _quantization(value: Value, dtype: DType, calibration: Calibration, settings: Settings) -> Quantization:
+    known = dtype is settings.dtype
+    return activation_quantization(calibration.ranges[value] if known else calibration.range_for(value, dtype), dtype)
 
 
 def _weight_scales(node: Node, activations: Mapping[Value, Quantization], settings: Settings) -> Scales:
