@@ -7,20 +7,26 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.ir import Builder, DType, Graph, Node, Quantization, Value
+from nascompiler.ir import Array, Builder, DType, Graph, Node, Quantization, Value
 from nascompiler.passes.quantization.plan import Plan
 
 Scales = NDArray[np.float32]
 
 
 def insert_fake_quantization(
-    plan: Plan, activations: Mapping[Value, Quantization], weights: Mapping[Node, Scales]
+    plan: Plan,
+    activations: Mapping[Value, Quantization],
+    weights: Mapping[Node, Scales],
+    *,
+    weight_values: Mapping[Node, Array] | None = None,
+    biases: Mapping[Node, Array] | None = None,
 ) -> Graph:
     """A copy of the plan's graph in which every value that integer nodes take is quantised and dequantised.
 
     `activations` has the quantisation of each of `plan.values`, `weights` the scales, one or one for each output
     channel, of each of `plan.sums` that has weights. Weights stay float constants behind a qnn.quantize_per_axis:
-    folding that constant gives the integers. Biases stay float.
+    folding that constant gives the integers. Biases stay float. `weight_values` and `biases`, [O], take the place of
+    those of the layers they are given for.
     """
     graph, copies = plan.graph.clone_with_map()
     twins = dict(zip(plan.graph.nodes, graph.nodes, strict=True))
@@ -37,7 +43,9 @@ def insert_fake_quantization(
                     restored = _restored(builder, value, plan.values[value], activations[value])
                     graph.set_operand(twins[node], index, restored)
             if node in weights:
-                _quantize_weight(graph, twins[node], weights[node])
+                _quantize_weight(graph, twins[node], weights[node], (weight_values or {}).get(node))
+            if biases is not None and node in biases:
+                _set_bias(graph, twins[node], biases[node])
     return graph
 
 
@@ -61,10 +69,17 @@ def _restored(builder: Builder, value: Value, dtype: DType, quantization: Quanti
     return restored
 
 
-def _quantize_weight(graph: Graph, node: Node, scale: Scales) -> None:
+def _quantize_weight(graph: Graph, node: Node, scale: Scales, values: Array | None) -> None:
     weight = node.operands[1]
+    if values is not None:
+        weight = graph.constant(np.asarray(values, np.float32), weight.name)
     axis = (weight.type.rank or 0) - 1
     builder = Builder(graph, before=node, origin=node.origin)
     scales = builder.constant(np.asarray(scale, np.float32), f"{weight.name}.scale" if weight.name else "")
     integers = builder.qnn.quantize_per_axis(weight, scales, axis=axis, name=weight.name)
     graph.set_operand(node, 1, builder.qnn.dequantize_per_axis(integers, scales, axis=axis))
+
+
+def _set_bias(graph: Graph, node: Node, bias: Array) -> None:
+    name = node.operands[2].name if len(node.operands) > 2 else ""
+    graph.set_operands(node, (*node.operands[:2], graph.constant(np.asarray(bias, np.float32), name)))
