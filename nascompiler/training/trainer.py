@@ -1,0 +1,156 @@
+"""Training a network: from a graph with random or earlier weights to one with trained weights."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nascompiler.data.dataset import Dataset, Split
+from nascompiler.ir import Graph, UsageError
+from nascompiler.torch_bridge import GraphModule, from_module, to_module
+from nascompiler.training.accuracy import Run, evaluate_accuracy
+from nascompiler.training.augmentation import recoloured, shifted
+from nascompiler.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What is known after an epoch, counted from 1: mean loss over it, accuracy on the held-out images after it."""
+
+    number: int
+    loss: float
+    held_out_accuracy: float
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class TrainedGraph:
+    """The graph with trained weights, and how it came about."""
+
+    graph: Graph
+    recipe: Recipe
+    seed: int
+    epochs: tuple[Epoch, ...]
+
+
+def train(
+    graph: Graph, data: Dataset, recipe: Recipe, *, seed: int = 0, progress: Callable[[Epoch], None] | None = None
+) -> TrainedGraph:
+    """Train all weights of an `nn` graph, which has one input [N, H, W, C] and one output, logits [N, classes].
+
+    The same graph, data, recipe and seed give the same weights, bit for bit, on machines of the same kind with the
+    same torch. `progress` is told of every epoch. Raises UsageError when graph and data do not fit.
+    """
+    check_fit(graph, data)
+    with reproducible(seed, recipe.threads):
+        module = to_module(graph)
+        epochs = fit(module, data, recipe, seed=seed, progress=progress)
+    return TrainedGraph(from_module(graph, module), recipe, seed, epochs)
+
+
+def fit(
+    module: GraphModule,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    progress: Callable[[Epoch], None] | None = None,
+) -> tuple[Epoch, ...]:
+    """Train the parameters of a module as the recipe says; leaves it in evaluation mode. See `train`."""
+    loss_function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+    optimizer = torch.optim.AdamW(parameter_groups(module, recipe.weight_decay), lr=recipe.learning_rate)
+    # Batch statistics of a small rest would be poor, so an epoch ends with the last full batch.
+    steps = max(1, len(data.train) // recipe.batch_size)
+    rows = []
+    for number in range(recipe.epochs):
+        began, total = time.monotonic(), 0.0
+        module.train()
+        for step, (images, labels) in zip(
+            range(steps), training_batches(data.train, recipe, seed, number), strict=False
+        ):
+            done = (number + step / steps) / recipe.epochs
+            module.set_drop_path_progress(done)
+            for group in optimizer.param_groups:
+                group["lr"] = recipe.learning_rate_at((number * steps + step + 1) / (recipe.epochs * steps))
+            loss = loss_function(module(torch.from_numpy(images)), torch.from_numpy(labels))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            total += float(loss.detach())
+        accuracy = evaluate_accuracy(module_run(module), data.held_out)
+        rows.append(Epoch(number + 1, total / steps, accuracy, time.monotonic() - began))
+        if progress is not None:
+            progress(rows[-1])
+    module.eval()
+    return tuple(rows)
+
+
+def training_batches(
+    split: Split, recipe: Recipe, seed: int, epoch: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Shuffled, varied and preprocessed batches of one epoch, [batch, H, W, C] and labels [batch]."""
+    generator = np.random.default_rng([seed, epoch])
+    for chosen in split.indices(recipe.batch_size, int(generator.integers(2**31))):
+        images = shifted(split.images[chosen], recipe.shift, generator)
+        if recipe.recolour:
+            images = recoloured(images, generator)
+        yield split.normalization(images), split.labels[chosen]
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """The parameters for an optimizer: weight decay for matrices and kernels, none for vectors."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def module_run(module: GraphModule) -> Run:
+    """The module, put in evaluation mode, as a function of arrays for `evaluate_accuracy`."""
+
+    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        module.eval()
+        with torch.inference_mode():
+            logits: NDArray[np.float32] = module(torch.from_numpy(images)).numpy()
+        return logits
+
+    return run
+
+
+def check_fit(graph: Graph, data: Dataset) -> None:
+    """Raise UsageError, listing every reason, unless the graph takes the images of `data` and tells its classes."""
+    faults = []
+    expected = data.train.images.shape[1:]
+    if len(graph.inputs) != 1 or (graph.inputs[0].type.shape or ())[1:] != expected:
+        named = ", ".join(f"{value.name} {value.type}" for value in graph.inputs)
+        faults.append(f"its inputs are {named or 'none'}; accepted: one image [N, {', '.join(map(str, expected))}]")
+    if len(graph.outputs) != 1 or (graph.outputs[0].type.shape or ())[1:] != (len(data.classes),):
+        named = ", ".join(f"{name} {v.type}" for name, v in zip(graph.output_names, graph.outputs, strict=True))
+        faults.append(f"its outputs are {named or 'none'}; accepted: logits [N, {len(data.classes)}]")
+    if faults:
+        raise UsageError(
+            "\n".join([f"{graph.name!r} does not fit the data set {data.name}:", *(f"  {f}" for f in faults)])
+        )
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """torch inside the block draws from `seed`, uses deterministic algorithms and this many threads."""
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.use_deterministic_algorithms(before[1])
