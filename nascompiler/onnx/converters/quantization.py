@@ -17,13 +17,12 @@ from nascompiler.onnx.converters.quantization_parameters import (
     read_zero_points,
 )
 from nascompiler.onnx.converters.registry import Family
-from nascompiler.onnx.errors import Refusal
+from nascompiler.onnx.errors import Refusal, Unknown
 from nascompiler.onnx.tensors import dtype_of
 
 FAMILY = Family()
 
 _QUANTIZED = (DType.I8, DType.U8, DType.I16, DType.U16)
-_WIDER = {DType.I8: np.int16, DType.U8: np.int16, DType.I16: np.int32, DType.U16: np.int32}
 _FLOAT = 1
 """ONNX's number for f32."""
 
@@ -39,7 +38,7 @@ def quantize(c: Conversion) -> Value:
     if x.type.dtype is DType.I32:
         x = c.op("cast", x, to=DType.F32)
     elif x.type.dtype is not DType.F32:
-        raise Refusal(f"its input is {x.type.dtype}; f32 or i32 is accepted")
+        raise Unknown(f"its input is {x.type.dtype}; f32 or i32 is accepted")
     if x.array is not None:
         return c.constant(_quantized(c, x.array, scales, points, dtype))
     affine = per_tensor(c, None, 1, 2)
@@ -68,21 +67,27 @@ def dequantize(c: Conversion) -> Value:
     if x.type.dtype is DType.I32:
         return _dequantize_sums(c, x, scales, points)
     if x.type.dtype not in _QUANTIZED:
-        raise Refusal(f"its input is {x.type.dtype}; accepted: {', '.join(map(str, _QUANTIZED))} and i32")
+        raise Unknown(f"its input is {x.type.dtype}; accepted: {', '.join(map(str, _QUANTIZED))} and i32")
     if scales.size == 1 and (points is None or points.size == 1):
         return c.op("qnn.dequantize", x, **per_tensor(c, x, 1, 2).operand())
     if x.array is None:
         raise Refusal(f"{scales.size} scales for an activation; one for the whole tensor is accepted")
-    axis = c.axis(c.integer("axis", 1), x.array.ndim)
-    if (points is not None and np.any(points != points[0])) or x.type.dtype is DType.U16:
-        wide = x.array.astype(_WIDER[x.type.dtype])
-        x = c.constant(wide if points is None else wide - _along(c, points, x.array.ndim).astype(wide.dtype))
-        points = None
-    return _per_axis(c, x, scales, common_zero_point(points), axis)
+    return dequantized_parameter(c, x, scales, points, c.axis(c.integer("axis", 1), x.array.ndim))
 
 
-def _per_axis(c: Conversion, x: Value, scales: Floats, zero_point: int, axis: int) -> Value:
-    return c.op("qnn.dequantize_per_axis", x, c.constant(scales), axis=axis, x_zero_point=zero_point)
+def dequantized_parameter(c: Conversion, x: Value, scales: Floats, points: Array | None, axis: int) -> Value:
+    """A constant of integers, with one scale or one for each index along an axis, as numbers.
+
+    What no qnn op takes as weights (zero points that differ along the axis, u16) becomes float32 here and now.
+    """
+    point = common_zero_point(points)
+    if x.array is not None and (point is None or x.type.dtype is DType.U16):
+        rank = x.array.ndim
+        shifted = x.array.astype(np.int32) - along(np.zeros(1) if points is None else points, axis, rank).astype(
+            np.int32
+        )
+        return c.constant(shifted.astype(np.float32) * along(scales, axis, rank))
+    return c.op("qnn.dequantize_per_axis", x, c.constant(scales), axis=axis, x_zero_point=point or 0)
 
 
 def _dequantize_sums(c: Conversion, x: Value, scales: Floats, points: Array | None) -> Value:
@@ -91,14 +96,19 @@ def _dequantize_sums(c: Conversion, x: Value, scales: Floats, points: Array | No
         raise Refusal("a zero point other than 0 for 32-bit integers")
     rank = c.rank(x)
     if x.array is not None and rank > 0:
-        return _per_axis(c, x, scales, 0, c.axis(c.integer("axis", 1), rank) if scales.size > 1 else 0)
+        axis = c.axis(c.integer("axis", 1), rank) if scales.size > 1 else 0
+        return dequantized_parameter(c, x, scales, None, axis)
     return c.op("mul", c.op("cast", x, to=DType.F32), c.constant(_along(c, scales, rank)))
 
 
 def _along(c: Conversion, values: Array, rank: int) -> Array:
-    """One number as it is; several so that they broadcast along the node's axis."""
+    return along(values, 0 if values.size == 1 else c.axis(c.integer("axis", 1), rank), rank)
+
+
+def along(values: Array, axis: int, rank: int) -> Array:
+    """One number as it is; several so that they broadcast along an axis."""
     if values.size == 1:
         return values.reshape(())
     shape = [1] * rank
-    shape[c.axis(c.integer("axis", 1), rank)] = -1
+    shape[axis] = -1
     return values.reshape(shape)

@@ -75,15 +75,13 @@ def per_tensor(c: Conversion, x: Value | None, scale: int, zero_point: int) -> A
     dtype = DType.U8 if x is None else x.type.dtype
     if points is not None:
         if x is not None and DType.of(points.dtype) != dtype:
-            raise Refusal(f"its zero point is {DType.of(points.dtype)} where its values are {dtype}")
+            raise Unknown(f"its zero point is {DType.of(points.dtype)} where its values are {dtype}")
         dtype = DType.of(points.dtype)
     return Affine(float(scales[0]), 0 if points is None else int(points[0]), dtype)
 
 
-def common_zero_point(points: Array | None) -> int:
-    """The zero point that all channels of a weight share; refuses different ones."""
+def common_zero_point(points: Array | None) -> int | None:
+    """The zero point that all channels of a weight share; None when they differ."""
     if points is None or points.size == 0:
         return 0
-    if not np.all(points == points[0]):
-        raise Refusal("the zero points of its weights differ by channel; one for all is accepted")
-    return int(points[0])
+    return int(points[0]) if np.all(points == points[0]) else None
