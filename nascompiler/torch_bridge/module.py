@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nascompiler.ir.errors import ModelError
-from nascompiler.ir.graph import Graph, Value
+from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.types import Array
 from nascompiler.torch_bridge.dtypes import torch_dtype
 from nascompiler.torch_bridge.errors import TorchError
@@ -18,8 +18,10 @@ from nascompiler.torch_bridge.state import Binding, State
 from nascompiler.torch_bridge.stateful import set_drop_path_progress
 
 
-def to_module(graph: Graph, *, momentum: float | None = 0.1) -> GraphModule:
-    """A module that computes what an `nn` graph does, in training mode as new modules are.
+def to_module(
+    graph: Graph, *, momentum: float | None = 0.1, modules: Mapping[Node, nn.Module] | None = None
+) -> GraphModule:
+    """A module that computes what an `nn` graph, fake-quantised or not, does, in training mode as new modules are.
 
     Inputs and outputs have the graph's names, order, layouts and element types; leading dimensions that the graph only
     passes on may be of any size. Float constants that count as parameters are `nn.Parameter`s, under their names in
@@ -30,9 +32,12 @@ def to_module(graph: Graph, *, momentum: float | None = 0.1) -> GraphModule:
     in the running statistics (TensorFlow's decay d is 1 - d here; None averages over all batches). Dropout and
     drop-path act in training mode only.
 
+    Nodes in `modules` are run by the module given there, which takes their first operand in the graph's layout or, if
+    it is an image, as NCHW. Fake quantisation passes gradients: see `lowering.quantized`.
+
     Raises UnsupportedOpsError listing every node that has no form in torch, ModelError when weights are not loaded.
     """
-    return GraphModule(graph, momentum=momentum)
+    return GraphModule(graph, momentum=momentum, modules=modules)
 
 
 def from_module(graph: Graph, module: nn.Module) -> Graph:
@@ -75,14 +80,16 @@ def _array(binding: Binding, old: Value) -> Array:
 class GraphModule(nn.Module):
     """A graph in torch; see `to_module`."""
 
-    def __init__(self, graph: Graph, *, momentum: float | None = 0.1) -> None:
+    def __init__(
+        self, graph: Graph, *, momentum: float | None = 0.1, modules: Mapping[Node, nn.Module] | None = None
+    ) -> None:
         super().__init__()
         self.input_names = tuple(value.name for value in graph.inputs)
         self.output_names = tuple(graph.output_names)
         self.ops = tuple(node.op.name for node in graph.nodes)
         """The ops of the graph in order, by which `from_module` knows it again."""
         state = State(graph, self)
-        planner = Planner(graph, state, momentum)
+        planner = Planner(graph, state, momentum, modules)
         self._program = planner.plan()
         self._loaded = tuple(planner.loaded)
         self.bindings = tuple(state.bindings)

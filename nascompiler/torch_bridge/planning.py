@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -10,6 +11,7 @@ from nascompiler.image_layouts import TO_CHANNELS_FIRST, TO_CHANNELS_LAST
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.evaluate import decomposition
 from nascompiler.ir.graph import Graph, Node, Value
+from nascompiler.ir.types import DType
 from nascompiler.torch_bridge.dtypes import torch_dtype
 from nascompiler.torch_bridge.errors import Refusal, UnsupportedOp, UnsupportedOpsError
 from nascompiler.torch_bridge.lowering.registry import Layout, Permutation
@@ -18,6 +20,12 @@ from nascompiler.torch_bridge.program import ABSENT, Program, Step, with_frees
 from nascompiler.torch_bridge.state import State, Tied
 from nascompiler.torch_bridge.stateful import DropPath, batch_norm
 
+_HINTS = {
+    "arch": "; expand-cells makes nn ops of it",
+    "qnn": "; of integers it has quantize and dequantize only, so take the fake-quantised graph",
+}
+_CARRIED = (DType.I8, DType.U8, DType.I16, DType.U16)
+"""Integers that may be carried as floats: see `lowering.quantized`."""
 _FIRST_AXES = (0, 2, 3, 1)
 """Axis of NHWC -> the same axis of NCHW."""
 
@@ -30,10 +38,13 @@ class Planner:
     there are none.
     """
 
-    def __init__(self, graph: Graph, state: State, momentum: float | None) -> None:
+    def __init__(
+        self, graph: Graph, state: State, momentum: float | None, modules: Mapping[Node, nn.Module] | None = None
+    ) -> None:
         self.graph = graph
         self.state = state
         self.momentum = momentum
+        self.modules = modules or {}
         self.steps: list[Step] = []
         self.loaded: dict[Tied, int] = {}
         """Tensor of the module -> its slot."""
@@ -84,6 +95,11 @@ class Planner:
         self.steps.append(Step("nn.transpose", (slot,), (result,), {"permutation": permutation}))
         return result
 
+    def _cast(self, slot: int, value: Value) -> int:
+        result = self._slot()
+        self.steps.append(Step("nn.cast", (slot,), (result,), {"to": value.type.dtype}))
+        return result
+
     def _constant(self, tied: Tied, wanted: Permutation | None) -> int:
         slot = self.loaded.setdefault(tied, self._slot())
         identity = tuple(range(len(tied.permutation)))
@@ -92,7 +108,8 @@ class Planner:
 
     def _output(self, value: Value) -> int:
         if not value.is_constant:
-            return self._read(value, first=False)
+            slot = self._read(value, first=False)
+            return self._cast(slot, value) if value.type.dtype in _CARRIED else slot
         return self._constant(self.state.tie_output(value), None)
 
     # -- nodes
@@ -101,18 +118,20 @@ class Planner:
         if node.op.is_open(node.attributes):
             raise Refusal("it waits for a choice; close it with decide")
         name = node.op.name
-        if name == "nn.batch_norm" and all(v.is_constant for v in node.operands[1:]):
+        if node in self.modules:
+            self._add_follower(node, place, self.modules[node])
+        elif name == "nn.batch_norm" and all(v.is_constant for v in node.operands[1:]):
             self._add_batch_norm(node, place)
         elif name == "nn.dropout":
-            self._add_follower(node, nn.Dropout(node["rate"]))
+            self._add_follower(node, place, nn.Dropout(node["rate"]))
         elif name == "nn.drop_path":
-            self._add_follower(node, DropPath(node["keep_probability"]))
+            self._add_follower(node, place, DropPath(node["keep_probability"]))
         elif name in LOWERINGS:
             self._add_lowered(node, place)
         elif node.op.is_composite:
             self._add_composite(node, place)
         else:
-            hint = "; expand-cells makes nn ops of it" if node.op.dialect == "arch" else ""
+            hint = _HINTS.get(node.op.dialect, "")
             raise Refusal(f"torch has no form of this op{hint}")
 
     def _add_lowered(self, node: Node, place: int) -> None:
@@ -155,10 +174,10 @@ class Planner:
         results = tuple(self._new(value, first=first) for value in node.results)
         self.steps.append(Step(node.op.name, operands, results, attributes, **how))
 
-    def _add_follower(self, node: Node, module: nn.Module) -> None:
-        """A module that takes any layout."""
+    def _add_follower(self, node: Node, place: int, module: nn.Module) -> None:
+        """A module of the first operand that takes any layout."""
         first = self._prefers_first(node)
-        slot = self._operand(node, -1, 0, first=first, wanted=None)
+        slot = self._operand(node, place, 0, first=first, wanted=None)
         self._append(node, (slot,), {}, first=first, module=self.state.add_module(node, module))
 
     def _add_batch_norm(self, node: Node, place: int) -> None:

@@ -47,7 +47,8 @@ def test_it_does_so_between_ops_that_work_on_nchw_images(example):
 
 def test_every_op_of_the_dialect_has_a_lowering_or_is_a_module():
     modules = {"nn.dropout", "nn.drop_path"}
-    assert {name for name in OPS if name.startswith("nn.")} == LOWERINGS.keys() | modules
+    conversions = {f"qnn.{name}{axis}" for name in ("quantize", "dequantize") for axis in ("", "_per_axis")}
+    assert {name for name in OPS if name.startswith("nn.")} | conversions == LOWERINGS.keys() | modules
 
 
 def test_a_reshape_that_keeps_the_batch_keeps_any_batch():

@@ -1,1 +1,1 @@
-"""The ops of the `nn` dialect as functions of torch, in the calling convention of `OpDef.evaluate`."""
+"""The `nn` dialect and fake quantisation as functions of torch, in the calling convention of `OpDef.evaluate`."""

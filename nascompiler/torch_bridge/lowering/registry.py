@@ -40,9 +40,10 @@ class Lowering:
 
 
 class Family:
-    """The lowerings of one file, by op without its prefix `nn.`."""
+    """The lowerings of one file, by op without the prefix of its dialect."""
 
-    def __init__(self) -> None:
+    def __init__(self, dialect: str = "nn") -> None:
+        self.dialect = dialect
         self.lowerings: dict[str, Lowering] = {}
 
     def op(

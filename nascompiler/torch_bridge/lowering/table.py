@@ -10,13 +10,14 @@ from nascompiler.torch_bridge.lowering import (
     movement,
     normalization,
     pooling,
+    quantized,
     recurrent,
     reductions,
 )
 from nascompiler.torch_bridge.lowering.registry import Lowering
 
 _STATIC = {
-    f"nn.{name}": lowering
+    f"{module.FAMILY.dialect}.{name}": lowering
     for module in (
         activations,
         computed,
@@ -27,6 +28,7 @@ _STATIC = {
         movement,
         normalization,
         pooling,
+        quantized,
         recurrent,
         reductions,
     )
