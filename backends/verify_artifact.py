@@ -1,4 +1,15 @@
-"""Whether an artifact computes what its graph means, on inputs whose results really differ."""
+"""Whether an artifact computes what its graph means, on inputs whose results really differ.
+
+What counts as agreement with the reference evaluation follows from how an output is made (see `exactness`):
+
+- By exact operations only (integers, and what qnn defines to the last bit, dequantised results too): identical.
+- By float32 arithmetic: at most `TOLERANCE` of the largest value apart.
+- By rounding float32 numbers to integers (a network of which parts stay in float, or fake-quantised): a difference in
+  the last bit may move a number over the edge between two steps, rarely; at most `ROUNDED_TOLERANCE` apart anywhere,
+  and at most `ROUNDED_SPREAD` in root mean square.
+
+Other references round in their own ways: against them an exact output is held to the third criterion.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +20,7 @@ import numpy as np
 
 from nascompiler.backends.artifact import Artifact
 from nascompiler.backends.errors import GateError
+from nascompiler.backends.exactness import Exactness, exactness
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.evaluate import evaluate
 from nascompiler.ir.graph import Graph
@@ -16,11 +28,19 @@ from nascompiler.ir.random_values import random_array
 from nascompiler.ir.types import Array
 
 Arrays = Mapping[str, Array]
+_REFERENCE = "the reference evaluation"
+
 Runner = Callable[[Arrays], Arrays]
 """Computes outputs by name from inputs by name."""
 
 TOLERANCE = 1e-4
 """Largest difference accepted, relative to the largest value of the reference."""
+
+ROUNDED_TOLERANCE = 5e-2
+"""The same where float32 numbers were rounded to integers on the way: a few steps of 8 bits."""
+
+ROUNDED_SPREAD = 5e-3
+"""And the largest root mean square of such differences: a step in few places."""
 
 FEWEST_IMAGES = 8
 
@@ -32,13 +52,15 @@ DISTINCT = 1e-3
 class Comparison:
     """An output against one reference over all images. Differences are relative to the largest value of the reference.
 
-    `distinct` is the smallest difference between the references of any two images.
+    `spread` is their root mean square, `distinct` the smallest difference between the references of any two images.
     """
 
     output: str
     reference: str
     difference: float
+    spread: float
     distinct: float
+    exactness: Exactness = Exactness.FLOAT
 
     @property
     def fault(self) -> str | None:
@@ -48,11 +70,14 @@ class Comparison:
                 f"output {self.output!r} of {self.reference} hardly changes from image to image (by "
                 f"{self.distinct:.1e} of its largest value), so that comparing it shows nothing; give other images"
             )
-        if not self.difference <= TOLERANCE:
-            return (
-                f"output {self.output!r} differs from {self.reference} by {self.difference:.2e} of its largest value; "
-                f"accepted: {TOLERANCE:.0e}"
-            )
+        differs = f"output {self.output!r} differs from {self.reference} by {self.difference:.2e} of its largest value"
+        if self.exactness is Exactness.EXACT:
+            return None if self.difference == 0 else f"{differs}; it must be identical, being {Exactness.EXACT.value}"
+        accepted = TOLERANCE if self.exactness is Exactness.FLOAT else ROUNDED_TOLERANCE
+        if not self.difference <= accepted:
+            return f"{differs}; accepted: {accepted:.0e}"
+        if self.exactness is Exactness.ROUNDED and not self.spread <= ROUNDED_SPREAD:
+            return f"{differs}, and by {self.spread:.2e} in root mean square; accepted: {ROUNDED_SPREAD:.0e}"
         return None
 
 
@@ -84,6 +109,8 @@ class Verification:
     def __str__(self) -> str:
         references = " and ".join(dict.fromkeys(c.reference for c in self.comparisons))
         verdict = f"at most {self.largest_difference:.1e} of the largest value apart" if self.passed else "FAILED"
+        if self.passed and self.largest_difference == 0:
+            verdict = "identical"
         return f"verified on {self.images} images against {references}: {verdict}"
 
 
@@ -102,18 +129,23 @@ def verify_artifact(
     if len(images) < FEWEST_IMAGES:
         raise UsageError(f"{len(images)} images are given; verifying takes at least {FEWEST_IMAGES}")
     source = artifact.source_graph() if graph is None else graph
-    runners: dict[str, Runner] = {"the reference evaluation": lambda inputs: evaluate(source, inputs)}
+    runners: dict[str, Runner] = {_REFERENCE: lambda inputs: evaluate(source, inputs)}
     runners.update(references or {})
+    classes = exactness(source)
+    wanted = {name: classes[value] for name, value in zip(source.output_names, source.outputs, strict=True)}
+    quantized = any(node.op.dialect == "qnn" for node in source.nodes)
+    elsewhere = dict.fromkeys(wanted, Exactness.ROUNDED if quantized else Exactness.FLOAT)
     results = [artifact.run(inputs) for inputs in images]
     comparisons: list[Comparison] = []
     for name, runner in runners.items():
         expected = [runner(inputs) for inputs in images]
-        comparisons += [_compare(spec.name, name, results, expected) for spec in artifact.outputs]
+        criteria = wanted if name == _REFERENCE else elsewhere
+        comparisons += [_compare(spec.name, name, results, expected, criteria[spec.name]) for spec in artifact.outputs]
     return Verification(len(images), tuple(comparisons))
 
 
 def random_images(artifact: Artifact, count: int = FEWEST_IMAGES, *, seed: int = 0) -> list[dict[str, Array]]:
-    """Inputs to verify with: standard normal values of growing spread; integers from 0 to 3."""
+    """Inputs to verify with: standard normal values of growing spread; integers as `random_array` does."""
     generator = np.random.default_rng(seed)
     return [
         {spec.name: random_array(spec.type, generator, 0.5 + index / count) for spec in artifact.inputs}
@@ -121,17 +153,21 @@ def random_images(artifact: Artifact, count: int = FEWEST_IMAGES, *, seed: int =
     ]
 
 
-def _compare(output: str, reference: str, results: Sequence[Arrays], expected: Sequence[Arrays]) -> Comparison:
+def _compare(
+    output: str, reference: str, results: Sequence[Arrays], expected: Sequence[Arrays], criterion: Exactness
+) -> Comparison:
     wanted = np.stack([np.asarray(e[output], np.float64).reshape(-1) for e in expected])
     got = np.stack([np.asarray(r[output], np.float64).reshape(-1) for r in results])
     if wanted.shape != got.shape:
-        return Comparison(output, reference, float("inf"), float("inf"))
+        return Comparison(output, reference, float("inf"), float("inf"), float("inf"), criterion)
     finite = np.isfinite(wanted)
     scale = float(np.abs(wanted[finite]).max(initial=0.0)) or 1.0
     same = np.array_equal(wanted[~finite], got[~finite], equal_nan=True) and bool(np.isfinite(got[finite]).all())
-    difference = float(np.abs(wanted[finite] - got[finite]).max(initial=0.0)) / scale if same else float("inf")
+    apart = np.abs(wanted[finite] - got[finite]) / scale
+    difference = float(apart.max(initial=0.0)) if same else float("inf")
+    spread = float(np.sqrt(np.mean(np.square(apart)))) if apart.size else 0.0
     clean = np.nan_to_num(wanted)
     distinct = min(
         (float(np.abs(clean[i] - clean[j]).max(initial=0.0)) for i in range(len(clean)) for j in range(i)), default=0.0
     )
-    return Comparison(output, reference, difference, distinct / scale)
+    return Comparison(output, reference, difference, spread, distinct / scale, criterion)

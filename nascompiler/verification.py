@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from nascompiler.backends.artifact import Artifact
 from nascompiler.backends.verify_artifact import DISTINCT, Runner, Verification
 from nascompiler.backends.verify_artifact import verify_artifact as compare
-from nascompiler.ir import Array, Graph, evaluate
+from nascompiler.ir import Array, DType, Graph, evaluate
 from nascompiler.ir.errors import UsageError
 from nascompiler.source import original_model
 
@@ -81,13 +81,22 @@ def synthetic_inputs(graph: Graph, seed: int) -> Iterator[dict[str, Array]]:
         drawn: dict[str, Array] = {}
         for value in graph.inputs:
             shape, dtype = value.type.static_shape, value.type.dtype
-            if dtype.is_float:
+            if dtype.is_float or (dtype.is_integer and dtype.bytes <= 2):
                 noise = _smoothed(generator.standard_normal(shape), smoothness)
-                drawn[value.name] = (noise * contrast + generator.normal(0, 0.3)).astype(dtype.numpy)
+                drawn[value.name] = _as_type(noise * contrast + generator.normal(0, 0.3), dtype)
             else:
                 drawn[value.name] = generator.integers(0, 4, shape).astype(dtype.numpy)
         yield drawn
         number += 1
+
+
+def _as_type(numbers: NDArray[np.float64], dtype: DType) -> Array:
+    """Numbers of spread about 1 in a float type, or in an integer type over most of its range."""
+    if dtype.is_float:
+        return numbers.astype(dtype.numpy)
+    limits = np.iinfo(dtype.numpy.name)
+    low, high = int(limits.min), int(limits.max)
+    return ((numbers / 6 + 0.5) * (high - low) + low).round().clip(low, high).astype(dtype.numpy)
 
 
 def _smoothed(noise: NDArray[np.float64], times: int) -> NDArray[np.float64]:

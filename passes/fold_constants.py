@@ -12,6 +12,8 @@ from nascompiler.ir.graph import infer_types, refine_node
 from nascompiler.passes.infrastructure.base import Pass, PassContext
 from nascompiler.passes.infrastructure.registry import register_pass
 
+_DEQUANTIZING = ("qnn.dequantize", "qnn.dequantize_per_axis")
+
 
 @register_pass
 @dataclass(frozen=True)
@@ -19,7 +21,8 @@ class FoldConstants(Pass):
     """Replaces nodes whose operands are all constants by what the reference evaluation makes of them.
 
     `nn.shape` folds as soon as the sizes it asks for are known. Results larger than `max_bytes` and larger than the
-    operands together stay computed, so that an `expand` of one number does not become megabytes of weights.
+    operands together stay computed, so that an `expand` of one number does not become megabytes of weights. Quantised
+    weights stay integers: dequantising them is not folded.
     """
 
     max_bytes: int = 1 << 20
@@ -61,6 +64,8 @@ class FoldConstants(Pass):
         return None
 
     def _reason_to_keep(self, node: Node) -> str | None:
+        if node.op.name in _DEQUANTIZING:
+            return "its constants are quantised, and stay integers"
         if any(value.array is None for value in node.operands):
             return "the values of its operands are not loaded"
         if node.op.is_open(node.attributes) or (node.op.evaluate is None and node.op.decompose is None):

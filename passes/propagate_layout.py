@@ -265,7 +265,7 @@ def _wanted_by(user: Node, value: Value, wanted: dict[Value, Permutation]) -> Pe
     if user.op.name == "nn.transpose":
         permutation: Permutation = user["permutation"]
         return permutation
-    if user.op.has(Trait.ELEMENTWISE) or user.op.name == "nn.concat":
+    if user.op.has(Trait.ELEMENTWISE) or user.op.name in ("nn.concat", "qnn.lookup"):
         return wanted.get(user.result) if user.result.type.rank == value.type.rank else None
     return None
 

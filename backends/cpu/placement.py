@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nascompiler.backends.cpu.assign_kernels import KERNELS, refusal
+from nascompiler.backends.cpu.assign_kernels import refusal
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.plans import describe
 from nascompiler.backends.target import Target
@@ -41,8 +41,5 @@ def _row(label: str, node: Node, target: Target) -> Placement:
         return Placement(label, node.op.name, "cpu", node.op.name, describe(KernelCall.of(node), target))
     if is_view(node):
         return Placement(label, node.op.name, "cpu", "none", "the same memory under another shape")
-    if node.op.name in KERNELS:
-        reason = refusal(node) or "assign-kernels has not run"
-    else:
-        reason = f"no kernel for {node.op.name}"
+    reason = refusal(node) or "assign-kernels has not run"
     return Placement(label, node.op.name, "cpu", "tvm", f"{reason}; fused and compiled by TVM")

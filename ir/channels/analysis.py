@@ -22,7 +22,7 @@ RULES: dict[str, Rule] = {**layers.RULES, **movement.RULES}
 
 
 def channel_structure(graph: Graph) -> ChannelStructure:
-    """The channel groups of a graph at level nn; cells and nodes of other dialects are opaque unless they say more.
+    """The channel groups of a graph of nn and qnn; cells and nodes of other dialects are opaque unless they say more.
 
     One sweep over the nodes applies the rule of each op (`OpDef.channels`, else the one here, else element by element
     where the op is so). What leaves the graph, and what some node uses in a way that no rule accounts for, is frozen.
@@ -76,7 +76,8 @@ def _follow(facts: Facts, node: Node) -> str | None:
             reason = f"{node.op.name} would divide channels that belong together"
     for value in node.results:
         rank = value.type.rank or 0
-        if value in facts.axes or rank < 2 or not value.type.dtype.is_float or renamed(value, rank - 1) is not None:
+        stands_for_reals = value.type.dtype.is_float or value.type.quantization is not None
+        if value in facts.axes or rank < 2 or not stands_for_reals or renamed(value, rank - 1) is not None:
             continue
         width = value.type.shape[-1] if value.type.shape else None
         if isinstance(width, int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nascompiler.ir.channels import spans
 from nascompiler.ir.channels.flow import Flow, NotFollowed, Rule
 from nascompiler.ir.channels.spans import Pattern, repeated
 from nascompiler.ir.channels.structure import Role
@@ -9,8 +10,10 @@ from nascompiler.ir.channels.structure import Role
 INPUT, OUTPUT, EACH = Role.INPUT, Role.OUTPUT, Role.EACH
 
 
-def _with_bias(flow: Flow, made: Pattern, role: Role, operand: int = 2) -> Pattern:
-    return flow.unify(made, flow.take(operand, 0, role)) if flow.has(operand) else made
+def _per_channel(flow: Flow, made: Pattern, role: Role) -> Pattern:
+    """What made channels share with the operands that have one number for each: biases, and the scales of weights."""
+    vectors = [i for i in range(2, flow.operand_count) if flow.shape(i) == (spans.size(made),)]
+    return flow.unify(made, *(flow.take(i, 0, role) for i in vectors))
 
 
 def _is_depthwise(flow: Flow) -> bool:
@@ -18,7 +21,7 @@ def _is_depthwise(flow: Flow) -> bool:
 
 
 def conv2d(flow: Flow) -> None:
-    """x [N, H, W, C], weight [kh, kw, C / groups, O], bias [O].
+    """x [N, H, W, C], weight [kh, kw, C / groups, O], bias [O]; of qnn weight_scale [O] or [1] before the bias.
 
     The groups share the index of the weight's axis 2: what goes in one group goes in each, and so do results, which
     keeps the groups equally large.
@@ -29,18 +32,18 @@ def conv2d(flow: Flow) -> None:
         features = flow.shape(1)[3]
         if not isinstance(features, int):
             raise NotFollowed("the number of filters is open")
-        made = _with_bias(flow, flow.unify(repeated(x, features // groups), flow.take(1, 3)), EACH)
+        made = _per_channel(flow, flow.unify(repeated(x, features // groups), flow.take(1, 3)), EACH)
         flow.counts("groups", x)
         flow.give(3, made)
         return
     flow.unify(flow.tie(flow.take(0, 3, INPUT), groups), flow.take(1, 2, INPUT))
-    made = _with_bias(flow, flow.take(1, 3, OUTPUT), OUTPUT)
+    made = _per_channel(flow, flow.take(1, 3, OUTPUT), OUTPUT)
     flow.tie(made, groups)
     flow.produce(3, made)
 
 
 def conv2d_transpose(flow: Flow) -> None:
-    """x [N, H, W, C], weight [kh, kw, C, O / groups], bias [O]."""
+    """x [N, H, W, C], weight [kh, kw, C, O / groups], then as for conv2d."""
     groups = flow["groups"]
     if _is_depthwise(flow):
         x = flow.unify(flow.take(0, 3), flow.take(1, 2))
@@ -48,17 +51,17 @@ def conv2d_transpose(flow: Flow) -> None:
         if not isinstance(per_channel, int):
             raise NotFollowed("the number of filters is open")
         flow.counts("groups", x)
-        flow.give(3, _with_bias(flow, repeated(x, per_channel), EACH))
+        flow.give(3, _per_channel(flow, repeated(x, per_channel), EACH))
         return
     flow.tie(flow.unify(flow.take(0, 3, INPUT), flow.take(1, 2, INPUT)), groups)
-    flow.produce(3, _with_bias(flow, flow.take(1, 3, OUTPUT) * groups, OUTPUT))
+    flow.produce(3, _per_channel(flow, flow.take(1, 3, OUTPUT) * groups, OUTPUT))
 
 
 def linear(flow: Flow) -> None:
-    """x [..., K], weight [K, N], bias [N]."""
+    """x [..., K], weight [K, N], then as for conv2d."""
     rank = len(flow.shape(0))
     flow.unify(flow.take(0, -1, INPUT), flow.take(1, 0, INPUT))
-    flow.produce(-1, _with_bias(flow, flow.take(1, 1, OUTPUT), OUTPUT))
+    flow.produce(-1, _per_channel(flow, flow.take(1, 1, OUTPUT), OUTPUT))
     keep(flow, [axis for axis in flow.tracked(0) if axis != rank - 1])
 
 
@@ -103,6 +106,25 @@ def keep(flow: Flow, axes: list[int]) -> None:
     """Axes of the first operand go to the same axes of the result."""
     for axis in axes:
         flow.give(axis, flow.take(0, axis))
+
+
+def per_axis(flow: Flow) -> None:
+    """x, and scale with one number for each index along an axis, or a single one."""
+    rank = len(flow.shape(0))
+    axis = flow["axis"] % rank
+    if flow.node.operands[0].is_constant:
+        patterns = {other: flow.take(0, other) for other in range(rank)}
+    else:
+        patterns = {other: flow.take(0, other) for other in flow.tracked(0)}
+    if axis in patterns and flow.shape(1) == (spans.size(patterns[axis]),):
+        flow.unify(patterns[axis], flow.take(1, 0))
+    for other, pattern in patterns.items():
+        flow.give(other, pattern)
+
+
+def lookup(flow: Flow) -> None:
+    """x, and a table that no channel is part of."""
+    keep(flow, flow.tracked(0))
 
 
 def squeeze_excite(flow: Flow) -> None:
@@ -150,4 +172,11 @@ RULES: dict[str, Rule] = {
     "nn.squeeze_excite": squeeze_excite,
     "nn.lstm_cell": lstm_cell,
     "nn.lstm": lstm,
+    "qnn.conv2d": conv2d,
+    "qnn.conv2d_transpose": conv2d_transpose,
+    "qnn.linear": linear,
+    "qnn.matmul": matmul,
+    "qnn.lookup": lookup,
+    "qnn.quantize_per_axis": per_axis,
+    "qnn.dequantize_per_axis": per_axis,
 }

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from nascompiler.passes.canonicalization import arithmetic, dynamic, joining, linear, ranges, reshaping, windows
+from nascompiler.passes.canonicalization import (
+    arithmetic,
+    dynamic,
+    joining,
+    linear,
+    quantization,
+    ranges,
+    reshaping,
+    windows,
+)
 from nascompiler.passes.infrastructure.rewriter import Rule
 
 __all__ = ["canonical_rules"]
@@ -18,4 +27,5 @@ def canonical_rules() -> tuple[Rule, ...]:
         *joining.RULES,
         *windows.RULES,
         *linear.RULES,
+        *quantization.RULES,
     )

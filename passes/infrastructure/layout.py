@@ -290,6 +290,14 @@ def scrambled_reshape(node: Node, p: Permutation) -> ScrambledReshape | None:
     return ScrambledReshape(sizes, columns.reshape(-1))
 
 
+def _per_axis(node: Node, p: Permutation) -> Relaid:
+    return Relaid(node.op.name, {**node.attributes, "axis": p[node["axis"]]}, (p,))
+
+
+def _lookup(node: Node, p: Permutation) -> Relaid:
+    return Relaid(node.op.name, node.attributes, (p,))
+
+
 _RULES: dict[str, Callable[[Node, Permutation], Relaid | None]] = {
     **dict.fromkeys(["nn.concat", "nn.split", "nn.batch_norm", "nn.softmax", "nn.log_softmax"], _axis),
     **{f"nn.reduce_{name}": _reduce for name in ("mean", "max", "min", "sum", "prod")},
@@ -305,6 +313,9 @@ _RULES: dict[str, Callable[[Node, Permutation], Relaid | None]] = {
     "nn.unsqueeze": _unsqueeze,
     "nn.reshape": _reshape,
     "nn.flatten": _reshape,
+    "qnn.lookup": _lookup,
+    "qnn.quantize_per_axis": _per_axis,
+    "qnn.dequantize_per_axis": _per_axis,
 }
 
 

@@ -15,7 +15,7 @@ from nascompiler.ir.dialects.qnn.declarations import (
     require_scale,
     require_shape,
 )
-from nascompiler.ir.ops import OPS, OpDef, Operand, Trait, register_op
+from nascompiler.ir.ops import OPS, OpDef, Operand, register_op
 from nascompiler.ir.types import Array, DType, TensorType
 
 _PARAMETERS = Kind("a list of numbers", lambda v: isinstance(v, tuple) and all(isinstance(p, float) for p in v))
@@ -61,7 +61,6 @@ register_op(
         ),
         infer=_infer,
         evaluate=_lookup,
-        traits=frozenset({Trait.ELEMENTWISE}),
         result_dtype=1,
     )
 )
