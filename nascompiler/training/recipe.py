@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, pi
+from math import cos, inf, pi
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,17 @@ class Recipe:
         for name, smallest in {"epochs": 1, "batch_size": 1, "shift": 0, "threads": 1}.items():
             if getattr(self, name) < smallest:
                 raise ValueError(f"{name} is {getattr(self, name)}; accepted: whole numbers from {smallest} on")
-        if not self.learning_rate > 0:
+        for name in ("warm_up_epochs", "weight_decay"):
+            if not 0 <= getattr(self, name) < inf:
+                raise ValueError(f"{name} is {getattr(self, name)}; accepted: numbers from 0 on")
+        if not 0 < self.learning_rate < inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; accepted: numbers above 0")
+        if not 0 <= self.label_smoothing < 1:
+            raise ValueError(f"label_smoothing is {self.label_smoothing}; accepted: numbers from 0 to below 1")
 
     def learning_rate_at(self, progress: float) -> float:
         """The learning rate when this part of the training, 0 to 1, is over."""
-        warm_up = self.warm_up_epochs / self.epochs
-        if progress < warm_up:
+        warm_up = min(self.warm_up_epochs / self.epochs, 1.0)
+        if warm_up > 0 and progress <= warm_up:
             return self.learning_rate * progress / warm_up
         return self.learning_rate * (1 + cos(pi * (progress - warm_up) / (1 - warm_up))) / 2

@@ -127,7 +127,11 @@ def module_run(module: GraphModule) -> Run:
 
 def check_fit(graph: Graph, data: Dataset) -> None:
     """Raise UsageError, listing every reason, unless the graph takes the images of `data` and tells its classes."""
-    faults = []
+    faults = [
+        f"{data.name} has no images {purpose}"
+        for purpose, split in (("to train on", data.train), ("held out", data.held_out))
+        if not len(split)
+    ]
     expected = data.train.images.shape[1:]
     if len(graph.inputs) != 1 or (graph.inputs[0].type.shape or ())[1:] != expected:
         named = ", ".join(f"{value.name} {value.type}" for value in graph.inputs)
