@@ -7,7 +7,6 @@ fake-quantised graph still quantises become integers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.ops import OPS
 from nascompiler.ir.types import Array, DType, Quantization
 from nascompiler.onnx.emitters.quantized_operators import has_operator_form
+from nascompiler.onnx.reshaped_linear import replace, reshape_linear
 
 Keeps = Callable[[Node], bool]
 
@@ -36,14 +36,15 @@ FORMATS: Mapping[str, Keeps] = {"qdq": _is_transpose, "qoperator": has_operator_
 
 def write_out_quantization(graph: Graph, keeps: Keeps) -> None:
     """Replace ops on integers that are not kept by float ops; structural ones of nn included."""
-    writer = _Writer(graph)
-    for node in graph.nodes:
-        if node.op.name == "qnn.linear":
-            _flatten_rows(graph, node)
     for node in graph.nodes:
         if node.op.name == "qnn.quantize_per_axis" and all(v.array is not None for v in node.operands):
             _fold(graph, node)
-        elif node.op.name == "qnn.dequantize":
+    for node in graph.nodes:
+        if node.op.name in ("nn.linear", "qnn.linear"):
+            reshape_linear(graph, node)
+    writer = _Writer(graph)
+    for node in graph.nodes:
+        if node.op.name == "qnn.dequantize":
             writer.reuse(node)
         elif node.op.name in _WRITTEN and not keeps(node) and not _needs_constants(node):
             writer.write(node)
@@ -64,35 +65,10 @@ def _needs_constants(node: Node) -> bool:
     return any(v.array is None for v in node.operands[1:3])
 
 
-def _flatten_rows(graph: Graph, node: Node) -> None:
-    """A linear layer on more than two dimensions as one on a matrix: only there have products a bias of integers."""
-    x, shape = node.operands[0], node.result.type.shape
-    if shape is None or len(shape) == 2 or (len(node.operands) < 4 and node["dtype"] is not DType.F32):
-        return
-    leading = [d for d in shape[:-1] if isinstance(d, int)]
-    columns = x.type.shape[-1] if x.type.shape else None
-    if len(leading) < len(shape) - 2 or 0 in leading or not all(isinstance(d, int) for d in (columns, shape[-1])):
-        return
-    rows = prod(leading) if len(leading) == len(shape) - 1 else -1
-    builder = Builder(graph, before=node, origin=node.origin)
-    matrix = builder.nn.reshape(x, shape=(rows, columns))
-    made = builder.op(node.op.name, matrix, *node.operands[1:], **node.attributes)
-    sizes = tuple(d if isinstance(d, int) else -1 for d in shape)
-    _replace(graph, node, builder.nn.reshape(made, shape=sizes, name=node.result.name))
-
-
 def _moves_quantized(node: Node) -> bool:
     """Whether a node hands integers on that stand for real numbers."""
     first = node.operands[0].type.quantization if node.operands else None
     return first is not None and first.axis is None and all(v.type.quantization == first for v in node.results)
-
-
-def _replace(graph: Graph, node: Node, *values: Value) -> None:
-    for old, new in zip(node.results, values, strict=True):
-        if old.name and not new.is_input:
-            new.name = old.name
-        graph.replace_all_uses(old, new)
-    graph.erase(node)
 
 
 class _Writer:
@@ -107,14 +83,14 @@ class _Writer:
         """Share a dequantize node of the graph with those made here."""
         key = (node.operands[0], node["x_scale"], node["x_zero_point"])
         if key in self._restored:
-            _replace(self._graph, node, self._restored[key])
+            replace(self._graph, node, self._restored[key])
         else:
             self._restored[key] = node.result
 
     def write(self, node: Node) -> None:
         """Replace a qnn op by its float op."""
         builder = Builder(self._graph, before=node, origin=node.origin)
-        _replace(self._graph, node, _WRITTEN[node.op.name](self, builder, node))
+        replace(self._graph, node, _WRITTEN[node.op.name](self, builder, node))
 
     def wrap(self, node: Node) -> None:
         """Let a structural op work on real numbers."""
@@ -135,7 +111,7 @@ class _Writer:
             builder.qnn.quantize(v, scale=scale, zero_point=zero_point, dtype=dtype)
             for v in (made if isinstance(made, tuple) else (made,))
         ]
-        _replace(self._graph, node, *rounded)
+        replace(self._graph, node, *rounded)
 
     def _real(self, builder: Builder, value: Value, quantization: Quantization | None) -> Value:
         if quantization is None:  # a list of indices
@@ -258,8 +234,8 @@ def _is_table_of_function(node: Node) -> bool:
 def _rounded(builder: Builder, node: Node, real: Value) -> Value:
     """The activation of the node and its quantisation, if its result has one.
 
-    A clamp inside the range of the integers stands behind the rounding: before it, a runtime could not round the sums
-    at once. The result is the same.
+    A clamp inside the range of 8-bit integers stands behind the rounding: before it, ONNX Runtime could not round the
+    sums at once, as it does for 8 bits. The result is the same.
     """
     result, attributes = node.result.type, node.attributes
     activation = str(attributes.get("activation", "none"))
@@ -271,7 +247,7 @@ def _rounded(builder: Builder, node: Node, real: Value) -> Value:
         "dtype": result.dtype,
     }
     bounds = clamp_limits(result.dtype, activation, how["scale"], how["zero_point"])
-    if bounds == limits(result.dtype):
+    if bounds == limits(result.dtype) or result.dtype.bytes > 1:
         quantized: Value = builder.qnn.quantize(_activated(builder, real, activation), **how)
         return quantized
     whole = builder.qnn.quantize(real, **how)
