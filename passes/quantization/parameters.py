@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +64,7 @@ def weight_scales(
     axis: int,
     *,
     per_channel: bool = True,
-    method: Literal["max", "mse"] = "max",
+    method: str = "max",
     dtype: DType = DType.I8,
 ) -> Scales:
     """Scales of symmetric weights, float32 [O] along `axis`, or [1] when not `per_channel`: w = scale * q, |q| <= 127.

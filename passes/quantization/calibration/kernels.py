@@ -5,8 +5,9 @@ This module is imported where it is called: importing Numba takes half a second.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
@@ -15,7 +16,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]
 
-_compiled: Any = numba.njit(nogil=True)
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _compiled(function: Function) -> Function:
+    return cast("Function", numba.njit(nogil=True)(function))
 
 
 @_compiled

@@ -122,7 +122,7 @@ def test_weights_on_the_grid_keep_their_scale():
 
 def test_bad_weights_and_methods():
     with pytest.raises(UsageError, match="unknown method for weights 'kl'; accepted: max or mse"):
-        weight_scales(np.ones((2, 2)), 0, method="kl")  # type: ignore[arg-type]
+        weight_scales(np.ones((2, 2)), 0, method="kl")
     with pytest.raises(UsageError, match="NaN or infinity"):
         weight_scales(np.array([[1, np.inf]], np.float32), 0)
 
