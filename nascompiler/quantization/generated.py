@@ -44,15 +44,17 @@ def natural_image(generator: np.random.Generator, height: int, width: int, chann
     """
     planes = 1 if channels == 1 else 3
     field = np.stack([_texture(generator, height, width) for _ in range(planes)], axis=-1) * 0.5
-    rows, columns = np.mgrid[0:height, 0:width]
     side = max(height, width)
     # Inverse sampling of a density r**-3 between a 40th and a half of the side.
     radii = side / np.sqrt(40.0**2 - generator.random(DISCS) * (40.0**2 - 2.0**2))
     for radius in radii:
         y, x = generator.uniform(0, height), generator.uniform(0, width)
+        top, left = max(0, int(y - radius)), max(0, int(x - radius))
+        box = field[top : int(y + radius) + 2, left : int(x + radius) + 2]
+        rows, columns = np.ogrid[top : top + box.shape[0], left : left + box.shape[1]]
         inside = (rows - y) ** 2 + (columns - x) ** 2 < radius**2
         texture = generator.uniform(0, 0.6)
-        field[inside] = field[inside] * texture + generator.standard_normal(planes)
+        box[inside] = box[inside] * texture + generator.standard_normal(planes)
     mixed = field[..., :1] if planes == 1 else field[..., :1] + CHROMA * (field - field.mean(axis=-1, keepdims=True))
     brightness, contrast = generator.uniform(0.3, 0.65), generator.uniform(0.12, 0.3)
     pixels = np.clip((brightness + contrast * mixed) * 255, 0, 255).astype(np.float32)
