@@ -18,7 +18,7 @@ from nascompiler.backends.cpu.plans import pack
 from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.fuse import fuse
 from nascompiler.backends.tvm_adapter.generate import TEMPLATES, generator_fingerprint
-from nascompiler.backends.tvm_adapter.leftovers import has_rule, tables_of, tensors_of
+from nascompiler.backends.tvm_adapter.leftovers import has_rule, refusal, tables_of, tensors_of
 from nascompiler.backends.tvm_adapter.leftovers.expressions import compute, number, shape_of
 from nascompiler.backends.tvm_adapter.lowered import Call, Lowered, Weights
 from nascompiler.backends.tvm_versions import ACCEPTED
@@ -39,9 +39,9 @@ def lower(graph: Graph, target: Target) -> Lowered:
     fold_known(graph)
     expand_composites(graph)
     faults = [
-        Fault(repr(node), f"no kernel and no rule for {node.op.name} on {target.name}", node.origin)
+        Fault(repr(node), f"{reason} on {target.name}", node.origin)
         for node in graph.nodes
-        if node.op.name not in TEMPLATES and not has_rule(node)
+        if node.op.name not in TEMPLATES and (reason := refusal(node)) is not None
     ]
     if faults:
         raise VerificationError(faults, title=f"graph {graph.name!r} cannot be compiled for {target.name}")

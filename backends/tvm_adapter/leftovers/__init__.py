@@ -4,6 +4,14 @@ A rule gets the node and a tensor for each operand present, then one for each of
 of each result. Tables are arrays that depend on attributes and types only (where a resized pixel comes from).
 """
 
-from nascompiler.backends.tvm_adapter.leftovers.rules import RULES, TABLES, Rule, has_rule, tables_of, tensors_of
+from nascompiler.backends.tvm_adapter.leftovers.rules import (
+    RULES,
+    TABLES,
+    Rule,
+    has_rule,
+    refusal,
+    tables_of,
+    tensors_of,
+)
 
-__all__ = ["RULES", "TABLES", "Rule", "has_rule", "tables_of", "tensors_of"]
+__all__ = ["RULES", "TABLES", "Rule", "has_rule", "refusal", "tables_of", "tensors_of"]

@@ -163,7 +163,7 @@ def _global_average_pool(node: Node, x: Tensor) -> list[Tensor]:
 def refusal(node: Node) -> str | None:
     """Why a sum of products cannot be compiled, or None."""
     if node.op.name in _LAYERS and node.operands[2].array is None:
-        return "its weight scales are computed, or not loaded; they must be constants"
+        return f"{node.op.name} has no rule: its weight scales are computed, and must be constants"
     return None
 
 

@@ -30,12 +30,19 @@ RULES: dict[str, Rule] = {
 TABLES: dict[str, Callable[[Node], list[Array]]] = {**structural.TABLES, **quantized.TABLES, **quantized_sums.TABLES}
 
 
-def has_rule(node: Node) -> bool:
-    """Whether TVM can compile the node, by itself or by its decomposition."""
+def refusal(node: Node) -> str | None:
+    """Why TVM cannot compile the node by itself, or None when it can."""
     name = node.op.name
-    if name == "nn.pow" and not node.result.type.dtype.is_float:
-        return False
-    return (name in RULES and quantized_sums.refusal(node) is None) or is_view(node)
+    if is_view(node):
+        return None
+    if name not in RULES or (name == "nn.pow" and not node.result.type.dtype.is_float):
+        return f"no kernel and no rule for {name}"
+    return quantized_sums.refusal(node)
+
+
+def has_rule(node: Node) -> bool:
+    """Whether TVM can compile the node by itself."""
+    return refusal(node) is None
 
 
 def tables_of(node: Node) -> list[Array]:
