@@ -10,11 +10,16 @@ import numpy as np
 
 from nascompiler.ir.dialects.qnn.lookup import function_table
 from nascompiler.ir.types import Array, DType
-from tests.ir.op_examples import OpExample, whole
+from tests.ir.op_examples import OpExample
 
 _SEEDS = count()
 
 I8, U8, I16, U16 = DType.I8, DType.U8, DType.I16, DType.U16
+
+
+def whole(*shape: int, low: int, high: int, dtype: Any = np.int32) -> Array:
+    """Integers, other ones at each call but the same in each run, whatever other tests draw."""
+    return np.random.default_rng([13, next(_SEEDS)]).integers(low, high, shape).astype(dtype)
 
 
 def full(dtype: DType, *shape: int) -> Array:
