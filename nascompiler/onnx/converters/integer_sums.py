@@ -41,7 +41,7 @@ def conv_integer(c: Conversion) -> Value:
     }
     image = c.image(x, spatial)
     kernel = c.transpose(as_two_dimensional(c, weight, spatial), (2, 3, 1, 0))
-    points = [_zero_point(c, 2, x), _zero_point(c, 3, weight)]
+    points = [_zero_point(c, 2, x), _zero_point(c, 3, weight, per_channel=True)]
     sums = c.op("conv2d", _wide(c, image, points[0], DType.F64), _wide(c, kernel, points[1], DType.F64), **attributes)
     total = c.from_image(c.op("cast", sums, to=DType.I32), spatial)
 
@@ -55,7 +55,7 @@ def conv_integer(c: Conversion) -> Value:
 @FAMILY.op("MatMulInteger")
 def matmul_integer(c: Conversion) -> Value:
     a, b = c.operand(0), c.operand(1)
-    points = [_zero_point(c, 2, a), _zero_point(c, 3, b)]
+    points = [_zero_point(c, 2, a), _zero_point(c, 3, b, per_channel=True)]
     total = c.op("matmul", _wide(c, a, points[0], DType.I32), _wide(c, b, points[1], DType.I32))
 
     def make(scale: Value, bias: Value | None, **more: Any) -> Value:
@@ -66,18 +66,19 @@ def matmul_integer(c: Conversion) -> Value:
     return total
 
 
-def _zero_point(c: Conversion, index: int, of: Value) -> Value | None:
-    """One number for the whole tensor, perhaps computed, or None."""
+def _zero_point(c: Conversion, index: int, of: Value, *, per_channel: bool = False) -> Value | None:
+    """One number for the whole tensor, perhaps computed, or None; of weights also one for each output channel."""
     point = c.optional(index)
-    if point is not None and point.type.rank != 0 and point.type.shape != (1,):
+    one = point is None or point.type.rank == 0 or point.type.shape == (1,)
+    if point is not None and not one and not (per_channel and point.type.rank == 1):
         raise Refusal(f"zero points {point.type} of {of.type}; one for the whole tensor is accepted")
     return point
 
 
 def _wide(c: Conversion, x: Value, zero_point: Value | None, to: DType) -> Value:
-    """x - zero_point as i32 or f64."""
+    """x - zero_point as i32 or f64; several zero points lie along the last axis."""
     if x.array is not None and (zero_point is None or zero_point.array is not None):
-        shift = 0 if zero_point is None or zero_point.array is None else int(zero_point.array.reshape(-1)[0])
+        shift = np.int32(0) if zero_point is None or zero_point.array is None else zero_point.array.astype(np.int32)
         return c.constant((x.array.astype(np.int32) - shift).astype(to.numpy))
     wide = c.op("cast", x, to=to)
     return wide if zero_point is None else c.op("sub", wide, c.op("cast", zero_point, to=to))
@@ -94,6 +95,8 @@ def _note(
 ) -> None:
     arrays = [None if p is None else p.array for p in points]
     if weight.array is None or any(p is not None and a is None for p, a in zip(points, arrays, strict=True)):
+        return
+    if any(a is not None and a.size > 1 for a in arrays):
         return
     shifts = [0 if a is None else int(a.reshape(-1)[0]) for a in arrays]
     if x.type.quantization is not None and x.type.quantization.zero_point[0] != shifts[0]:
