@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nascompiler.backends.artifact import Artifact
     from nascompiler.backends.verify_artifact import Verification
     from nascompiler.bench import BenchResult
+    from nascompiler.quantization.result import QuantizationResult
+    from nascompiler.quantization.score import Progress
 
 Shapes = Mapping[str, Sequence[int]]
 """Input name -> shape, for inputs whose sizes the model leaves open."""
@@ -109,6 +111,66 @@ def inspect(graph: Graph) -> Summary:
 def optimize(graph: Graph, passes: str, *, instruments: Sequence[Instrument] = ()) -> Graph:
     """Run a pipeline of passes, verifying the graph after each; the graph given stays as it is."""
     return run_pipeline(graph, passes, instruments=instruments)
+
+
+def quantize(
+    model: Graph | str | Path,
+    *,
+    calibration: object = None,
+    labels: object = None,
+    method: str = "mse",
+    max_drop: float | None = None,
+    shapes: Shapes | None = None,
+    target: str = "cpu",
+    seed: int = 0,
+    samples: int | None = None,
+    evaluate: int | None = None,
+    sensitivity: int = 0,
+    measure: bool = False,
+    mean: Sequence[float] | None = None,
+    deviation: Sequence[float] | None = None,
+    channel_order: str = "RGB",
+    progress: Progress | None = None,
+    **settings: Any,
+) -> QuantizationResult:
+    """Quantise a float network after training: `result.graph` computes with integers, `result.report` tells all.
+
+    `calibration` is a path (folder of images, .npz, .npy), arrays, an iterable or function, a data set (its training
+    images calibrate, its held-out ones are for accuracy), or None: images are generated from `seed`, and the report
+    says so; see `quantization.data.calibration_data`, also for `mean`, `deviation` and `channel_order`. `samples`
+    limits how many calibrate (default 256), `evaluate` how many are for accuracy (default: all with labels, else 256).
+
+    With `labels` (a path, an array, or "known" for those that come with the data) accuracy is compared, without them
+    agreement with the float network's predictions, or signal-to-noise where the outputs are no class scores. With
+    `max_drop`, in points, layers that hurt get 16-bit activations or stay in float until no more is lost; when that
+    fails, the result is the best that was found, and `result.check()` raises GateError. `sensitivity` is the number
+    of samples to find the sensitive layers with, at 0 only if a gate is missed. With `measure`, float and int8 are
+    compiled for the target and timed. `settings` are fields of `passes.quantization.quantizer.Settings`, such as
+    keep_float, wide, per_channel, tables, equalize, correct_bias, adaptive_rounding.
+
+    Raises UsageError for unknown names and options and for data that cannot be read, ModelError for data that do not
+    fit the network.
+    """
+    from nascompiler.quantization.quantize import Request, settings_of
+    from nascompiler.quantization.quantize import quantize as quantize_network
+
+    graph = model if isinstance(model, Graph) else load(model, shapes=shapes)
+    request = Request(
+        calibration,
+        labels,
+        max_drop,
+        settings_of(method=method, **settings),
+        samples,
+        evaluate,
+        sensitivity,
+        target,
+        seed,
+        measure,
+        mean,
+        deviation,
+        channel_order,
+    )
+    return quantize_network(graph, request, progress=progress)
 
 
 def compile(

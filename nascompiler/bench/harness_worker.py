@@ -1,7 +1,8 @@
 """Serves a side-by-side harness: `nascompiler bench --worker ONNX DIR THREADS DTYPE OUTPUTS`.
 
-Compiles the model, writes its answers to the images of DIR/input.npy, one by one, as float32 (n, features) to OUTPUTS,
-then speaks the protocol of `nascompiler.bench.protocol`.
+Compiles the model (dtype int8: quantised first, calibrated with the images of DIR/calib.npy), writes its answers to the
+images of DIR/input.npy, one by one, as float32 (n, features) to OUTPUTS, then speaks the protocol of
+`nascompiler.bench.protocol`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import numpy as np
 
 from nascompiler.bench.artifact_worker import ArtifactRunner
 from nascompiler.bench.protocol import Runner, serve, take_stdout
+from nascompiler.ir import Array
 from nascompiler.ir.errors import ModelError, UsageError
 
-DTYPES = ("fp32",)
+DTYPES = ("fp32", "int8")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -40,15 +42,14 @@ def _prepare(model: Path, folder: Path, threads: int, dtype: str, outputs: Path,
 
     if dtype not in DTYPES:
         raise UsageError(f"dtype {dtype!r} is not served; accepted: {', '.join(DTYPES)}")
-    try:
-        images = np.load(folder / "input.npy", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"cannot read {folder / 'input.npy'}: {error}") from None
+    images = _images(folder / "input.npy")
     graph = api.load(model)
     if len(graph.inputs) != 1:
         raise ModelError(f"{model} has {len(graph.inputs)} inputs; a harness gives one")
     name = graph.inputs[0].name
     graph = api.load(model, shapes={name: (1, *images.shape[1:])})
+    if dtype == "int8":
+        graph = api.quantize(graph, calibration=_images(folder / "calib.npy"), evaluate=1).graph
     api.compile(graph, "cpu", output)
     runner = ArtifactRunner(output, threads, {name: images[:1]})
     answers = []
@@ -57,3 +58,11 @@ def _prepare(model: Path, folder: Path, threads: int, dtype: str, outputs: Path,
         answers.append(np.asarray(next(iter(results.values())), np.float32).reshape(-1))
     np.save(outputs, np.stack(answers), allow_pickle=False)
     return runner
+
+
+def _images(path: Path) -> Array:
+    try:
+        images: Array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {path}: {error}") from None
+    return images

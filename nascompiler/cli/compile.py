@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,7 +18,14 @@ from nascompiler.cli.common import (
     say,
     table,
 )
+from nascompiler.cli.progress import stages
+from nascompiler.cli.quantize import CalibrationOption
+from nascompiler.ir.errors import UsageError
 from nascompiler.passes import load_script
+
+if TYPE_CHECKING:
+    from nascompiler.ir import Graph
+    from nascompiler.quantization.result import Report
 
 
 def compile(
@@ -41,6 +48,13 @@ def compile(
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it exists.")] = False,
     placement: Annotated[bool, typer.Option("--placement", help="Show what runs where, and why.")] = False,
+    quantize: Annotated[
+        bool, typer.Option("--quantize", help="Quantise first, as `nascompiler quantize` does.")
+    ] = False,
+    calibration: CalibrationOption = None,
+    measure: Annotated[
+        bool, typer.Option("--measure/--no-measure", help="With --quantize: time float beside int8 for the verdict.")
+    ] = True,
 ) -> None:
     """Compile a model for a target."""
     from nascompiler import api
@@ -49,8 +63,18 @@ def compile(
     for script in load or ():
         load_script(script)
     graph = api.load(model, shapes=parse_shapes(shape) or None, width=width, resolution=resolution, head=head)
+    if calibration is not None and not quantize:
+        raise UsageError("--calibration is for --quantize")
+    report: Report | None = None
+    float_graph = graph
+    if quantize:
+        with stages() as progress:
+            result = api.quantize(graph, calibration=calibration, target=target, progress=progress)
+        graph, report = result.graph, result.report
     artifact = api.compile(graph, target, output, passes=passes, overwrite=overwrite)
     say(f"wrote {output} for {artifact.manifest.target}")
+    if report is not None:
+        _show_verdict(report, float_graph if measure else None, output)
     if placement:
         columns = ("node", "op", "unit", "kernel", "reason")
         table(columns, [tuple(row[column] for column in columns) for row in artifact.placement()])
@@ -59,3 +83,18 @@ def compile(
         verification = api.verify(artifact, inputs=inputs)
         say(str(verification))
         verification.check()
+
+
+def _show_verdict(report: Report, float_graph: Graph | None, output: Path) -> None:
+    """Say what int8 gains here; what was asked for is compiled all the same."""
+    from dataclasses import replace
+
+    from nascompiler.architecture import expanded
+    from nascompiler.quantization.verdict import measure_latency
+
+    verdict = report.verdict
+    if float_graph is not None:
+        verdict = replace(verdict, latency=measure_latency(expanded(float_graph), output, report.target))
+    for warning in report.warnings:
+        say(f"warning: {warning}")
+    say(str(verdict))

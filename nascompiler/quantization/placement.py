@@ -13,6 +13,9 @@ from nascompiler.passes.quantization.quantizer import Quantized
 
 FLOAT, WIDE = "float", "16 bit"
 
+RULE = "dequantize, op, quantize = integer op"
+"""As `fake-quantization-to-integer` calls it where it leaves a node in float."""
+
 
 @dataclass(frozen=True)
 class LayerPlacement:
@@ -75,6 +78,6 @@ def _refusals(quantized: Quantized) -> dict[Node, str]:
     """Nodes that were planned as integers, but whose numbers do not allow it, such as sums beyond 32 bits."""
     context = PassContext()
     FakeQuantizationToInteger().run(quantized.fake.clone(), context)
-    by_result = {", ".join(f"%{v.name or '?'}" for v in n.results): n for n in quantized.plan.integer}
-    reasons = {label.partition(" = ")[0]: reason for _, label, reason in context.misses}
-    return {by_result[name]: reason for name, reason in reasons.items() if name in by_result}
+    named = {f"%{n.results[0].name}": n for n in quantized.plan.integer if n.results[0].name}
+    reasons = {label.partition(" = ")[0]: reason for rule, label, reason in context.misses if rule == RULE}
+    return {named[name]: reason for name, reason in reasons.items() if name in named}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from nascompiler.architecture import expanded
 from nascompiler.ir import DType, Graph, UsageError, Value, fingerprint, verify
+from nascompiler.ir.errors import unknown
 from nascompiler.ir.labels import node_labels
 from nascompiler.passes.quantization.quantizer import Quantized, Settings, quantize_graph
 from nascompiler.quantization.data import CalibrationData, calibration_data
@@ -29,7 +30,9 @@ EVALUATED = 256
 """Samples to compare predictions on without labels; with labels, all are used."""
 
 KNOWN = "known"
-"""As `labels`: those that the data has, a data set's own, or the folders that images lie in, numbered in sorted order."""
+"""As `labels`: those that come with the data, a data set's own, or the folders that images lie in, sorted."""
+
+RANDOM_WEIGHTS = "the architecture has random weights: size and latency are real, its accuracy says nothing"
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Request:
     calibration: object = None
     labels: object = None
     max_drop: float | None = None
-    settings: Settings = Settings()
+    settings: Settings = field(default_factory=Settings)
     samples: int | None = None
     evaluate: int | None = None
     sensitivity_samples: int = 0
@@ -49,6 +52,21 @@ class Request:
     mean: Sequence[float] | None = None
     deviation: Sequence[float] | None = None
     channel_order: str = "RGB"
+
+
+def settings_of(**options: Any) -> Settings:
+    """Settings from options by name; raises UsageError for a name that is none of theirs."""
+    names = [f.name for f in fields(Settings)]
+    for name in options:
+        if name not in names:
+            raise unknown("option of quantize", name, names)
+    for name in ("keep_float", "wide"):
+        if name in options:
+            given = options[name]
+            options[name] = (given,) if isinstance(given, str) else tuple(given)
+    if isinstance(options.get("dtype"), str):
+        options["dtype"] = next((d for d in DType if d.value == options["dtype"]), DType.F32)  # F32: refused by name
+    return Settings(**options)
 
 
 def quantize(graph: Graph, request: Request, *, progress: Progress | None = None) -> QuantizationResult:
@@ -88,7 +106,8 @@ def quantize(graph: Graph, request: Request, *, progress: Progress | None = None
         found = fall_back(quantized, score, rows, request.max_drop, judge.score)
         quantized, score, attempts = found.quantized, found.score, found.attempts
     verdict = _verdict(network, quantized.graph, request, score)
-    report = _report(network, quantized, request, train, judged, verdict, rows, used, first, attempts)
+    warnings = [RANDOM_WEIGHTS] if graph.level == "arch" else []
+    report = _report(network, quantized, request, train, judged, verdict, rows, used, first, attempts, warnings)
     return QuantizationResult(quantized.graph, report, quantized)
 
 
@@ -173,9 +192,10 @@ def _report(
     used: int,
     first: Score,
     attempts: tuple[Attempt, ...],
+    warnings: list[str],
 ) -> Report:
     settings = {k: str(v) if isinstance(v, DType) else v for k, v in asdict(quantized.settings).items()}
-    warnings = list(quantized.calibration.warnings)
+    warnings = [*quantized.calibration.warnings, *warnings]
     if train.generated:
         warnings.append(f"calibrated on {train.description}")
     return Report(

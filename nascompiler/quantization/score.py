@@ -120,7 +120,7 @@ class Judge:
         self._float_accuracy = None if self._labels is None else self._accuracy(_rows(self._expected))
 
     def score(self, quantized: Graph, *, runner: Runner | None = None) -> Score:
-        """The score of a quantised version, run by the reference evaluation or compiled code, unless a `runner` is given.
+        """The score of a quantised version, run by `runner` (default: the reference evaluation or compiled code).
 
         Integer ops are defined to the last bit, so that it does not matter who runs them.
         """
