@@ -166,3 +166,14 @@ def test_computed_weight_scales_are_refused(tmp_path):
     graph = build.outputs(y=build.op("qnn.linear", x, weight, scale, x_scale=0.1))
     with pytest.raises(VerificationError, match=r"qnn.linear .*its weight scales are computed"):
         compile_graph(graph, "cpu", tmp_path / "out")
+
+
+def test_integers_alone_go_through_the_default_pipeline(tmp_path):
+    build = Builder("net")
+    q = build.input("q", (1, 4, 4, 8), DType.U8)
+    step = {"x_scale": 0.1, "x_zero_point": 3, "scale": 0.1, "zero_point": 3, "dtype": DType.U8}
+    graph = build.outputs(y=build.op("qnn.average_pool2d", q, **step, kernel=(2, 2)))
+    assert graph.level == "qnn"
+    artifact = load_artifact(compile_graph(graph, "cpu", tmp_path / "out").folder)
+    given = {"q": full(DType.U8, 1, 4, 4, 8)}
+    np.testing.assert_array_equal(artifact.run(given)["y"], evaluate(graph, given)["y"])
