@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nascompiler.ir import Graph
+from nascompiler.ir import Graph, Value
 from nascompiler.passes.eliminate_dead_code import EliminateDeadCode
 from nascompiler.passes.fold_constants import FoldConstants
 from nascompiler.passes.infrastructure.base import Pass, PassContext, Tolerance
 from nascompiler.passes.infrastructure.registry import register_pass
+from nascompiler.passes.quantization.insertion import KEEP_FLOAT
 from nascompiler.passes.quantization.integer_forms import source_of, to_integer
 
 
@@ -18,7 +19,8 @@ class FakeQuantizationToInteger(Pass):
     """Replace float ops whose operands are dequantised, and whose results are quantised, by their integer forms.
 
     Sums of products need no quantize behind them: they give their accumulators as float32. What has no integer form
-    stays in float. Weights must be constants, quantised along the output channels or as a whole.
+    stays in float, and so do nodes whose results the graph's attribute `keep-float` names. Weights must be constants,
+    quantised along the output channels or as a whole.
     """
 
     requires = frozenset({"closed"})
@@ -27,7 +29,7 @@ class FakeQuantizationToInteger(Pass):
     def run(self, graph: Graph, context: PassContext) -> None:
         FoldConstants().run(graph, context)
         for node in graph.nodes:
-            if node.op.dialect != "nn" or not any(source_of(v) for v in node.operands):
+            if node.op.dialect != "nn" or not any(map(_is_dequantized, node.operands)):
                 continue
             label = repr(node)
             reason = to_integer(graph, node)
@@ -35,8 +37,13 @@ class FakeQuantizationToInteger(Pass):
                 context.count("integer ops")
             else:
                 context.misses.append(("dequantize, op, quantize = integer op", label, reason))
+        graph.attributes.pop(KEEP_FLOAT, None)
         _join(graph)
         EliminateDeadCode().run(graph, context)
+
+
+def _is_dequantized(value: Value) -> bool:
+    return value.producer is not None and value.producer.op.name in ("qnn.dequantize", "qnn.dequantize_per_axis")
 
 
 def _join(graph: Graph) -> None:

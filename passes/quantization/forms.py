@@ -52,8 +52,9 @@ def _sum(node: Node) -> Form | str:
         if any(v.is_constant for v in node.operands):
             return "its constant operand is no weight matrix"
         return Form.SUM
-    if not all(map(_is_weight, node.operands[1:])):
-        return "its weights are computed"
+    for value, what in zip(node.operands[1:], ("weights are", "bias is"), strict=False):
+        if not _is_weight(value):
+            return f"its {what} computed"
     return Form.SUM
 
 

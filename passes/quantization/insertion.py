@@ -8,9 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascompiler.ir import Array, Builder, DType, Graph, Node, Quantization, Value
+from nascompiler.ir.labels import node_labels
 from nascompiler.passes.quantization.plan import Plan
 
 Scales = NDArray[np.float32]
+KEEP_FLOAT = "keep-float"
+"""The attribute of a fake-quantised graph that names (the results of) nodes that must not become integer."""
 
 
 def insert_fake_quantization(
@@ -29,6 +32,7 @@ def insert_fake_quantization(
     those of the layers they are given for.
     """
     graph, copies = plan.graph.clone_with_map()
+    _mark_kept(plan, graph, copies)
     twins = dict(zip(plan.graph.nodes, graph.nodes, strict=True))
     integer = {twins[n] for n in plan.integer}
     makers = integer | {twins[n] for n in plan.absorbed}
@@ -47,6 +51,15 @@ def insert_fake_quantization(
             if biases is not None and node in biases:
                 _set_bias(graph, twins[node], biases[node])
     return graph
+
+
+def _mark_kept(plan: Plan, graph: Graph, copies: Mapping[Value, Value]) -> None:
+    """Note in the graph which nodes shall stay in float, by the names of their results."""
+    if plan.kept:
+        labels = node_labels(plan.graph)
+        for node in plan.kept:
+            copies[node.results[0]].name = labels[node]
+        graph.attributes[KEEP_FLOAT] = tuple(sorted(labels[node] for node in plan.kept))
 
 
 def _quantize_value(

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from nascompiler.ir import Array, Builder, DType, Graph, Node, Value
+from nascompiler.ir import Array, Builder, DType, Graph, ModelError, Node, Value
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.dialects.qnn.lookup import function_table
-from nascompiler.passes.quantization.forms import CLAMPS, GATES, Form, absorbs, form_of, parameters_of
+from nascompiler.passes.quantization.forms import Form, absorbs, form_of, parameters_of
+from nascompiler.passes.quantization.insertion import KEEP_FLOAT
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,18 @@ def to_integer(graph: Graph, node: Node) -> str | None:
     form = form_of(node)
     if isinstance(form, str):
         return form
-    return _REWRITES[form](graph, node)
+    if is_kept(node):
+        return "kept in float as asked"
+    try:
+        return _REWRITES[form](graph, node)
+    except ModelError as error:  # such as zero points with which products need more than 32 bits
+        return str(error)
+
+
+def is_kept(node: Node) -> bool:
+    """Whether the graph says that a node shall stay in float."""
+    kept = node.graph.attributes.get(KEEP_FLOAT, ()) if node.graph is not None else ()
+    return isinstance(kept, tuple) and node.results[0].name in kept
 
 
 # -- sums
@@ -173,7 +185,7 @@ def _matmul(graph: Graph, node: Node) -> str | None:
 def _epilogue(node: Node) -> tuple[Node, str, Node | None]:
     """The last float node of an op, the activation it applies, and the quantize behind it if there is one."""
     activation = absorbs(node, tables=False)
-    if activation is None or (activation.op.name not in (*CLAMPS, *GATES)):
+    if activation is None or is_kept(activation):
         return node, "none", end_of(node.result)
     return activation, activation.op.name.removeprefix("nn."), end_of(activation.result)
 

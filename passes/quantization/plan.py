@@ -30,6 +30,8 @@ class Plan:
     """Values that share scale and zero point, each in one group; a group of its own for most."""
     limits: dict[Value, tuple[float, float]] = field(default_factory=dict)
     """Beyond these limits every consumer of the value saturates: a range need not be wider."""
+    kept: frozenset[Node] = frozenset()
+    """Nodes that stay in float because they were asked to."""
 
     @property
     def sums(self) -> list[Node]:
@@ -48,8 +50,9 @@ def make_plan(
     """Plan the quantisation of a prepared graph (see `preparation.prepare`).
 
     `dtype` is the type of activations, i16 that of the activations which nodes in `wide` take and make. Nodes in
-    `keep_float` stay in float. With `tables`, hard_swish and hard_sigmoid behind a sum are tables behind a rounding, as
-    accelerators have them, else part of the sum in float32.
+    `keep_float` stay in float; their operands and results are still quantised where other nodes need integers. With
+    `tables`, hard_swish and hard_sigmoid behind a sum are tables behind a rounding, as accelerators have them, else
+    part of the sum in float32.
     """
     forms = {node: form_of(node) for node in graph.nodes}
     reasons = {node: form for node, form in forms.items() if isinstance(form, str)}
@@ -69,8 +72,10 @@ def make_plan(
     widened = {v for n in wide for v in (*activations(n), *(ends.get(r, r) for r in n.results))}
     types = {v: DType.I16 if widened.intersection(group) else dtype for group in groups for v in group}
     values = {v: types[v] for v in taken}
-    limits = {v: limit for v in taken if (limit := _saturation(v)) != (-inf, inf)}
-    return Plan(graph, frozenset(integer), absorbed, reasons, values, tuple(groups), limits)
+    saturation = _saturation(graph, forms, values)
+    limits = {v: saturation[v] for v in taken if saturation[v] != ENDLESS}
+    kept = frozenset(keep_float) - {node for node in keep_float if isinstance(forms[node], str)}
+    return Plan(graph, frozenset(integer), absorbed, reasons, values, tuple(groups), limits, kept)
 
 
 def absorbed_end(value: Value, absorbed: dict[Node, Node]) -> Value:
@@ -140,27 +145,47 @@ def _groups(
     return [tuple(group) for group in groups.values()]
 
 
-def _saturation(value: Value) -> tuple[float, float]:
-    """Outside of which interval all users of a value give what they give at its ends."""
-    low, high = inf, -inf
-    users = value.users
-    if value.is_output or not users:
-        return -inf, inf
-    for user in users:
-        name = user.op.name
-        if name == "nn.hard_sigmoid" and user["alpha"] > 0:
-            limits = (-user["beta"] / user["alpha"], (1 - user["beta"]) / user["alpha"])
-        else:
-            limits = _SATURATION.get(name, (-inf, inf))
-        low, high = min(low, limits[0]), max(high, limits[1])
-    return low, high
+def _saturation(
+    graph: Graph, forms: dict[Node, Form | str], values: dict[Value, DType]
+) -> dict[Value, tuple[float, float]]:
+    """For each value, outside of which interval all its users give what they give at the interval's ends.
+
+    What only moves or selects numbers is seen through.
+    """
+    limits: dict[Value, tuple[float, float]] = {}
+
+    def limits_of(value: Value) -> tuple[float, float]:
+        users = value.users
+        if value.is_output or not users:
+            return ENDLESS
+        by_user = [_saturation_of(user, forms[user], limits, values) for user in users]
+        low, high = min(low for low, _ in by_user), max(high for _, high in by_user)
+        return (low, high) if low <= 0 <= high else ENDLESS  # 0 stays exact, and padding is 0
+
+    for node in reversed(list(graph.nodes)):
+        limits.update((v, limits_of(v)) for v in node.results)
+        limits.update((v, limits_of(v)) for v in node.operands if v.is_constant)
+    limits.update((v, limits_of(v)) for v in graph.inputs)
+    return limits
 
 
-_SATURATION = {
-    "nn.relu": (0.0, inf),
-    "nn.relu6": (0.0, 6.0),
-    "nn.hard_swish": (-3.0, inf),
-    "nn.sigmoid": (-6.0, 6.0),
-    "nn.tanh": (-3.5, 3.5),
-}
-"""Sigmoid and tanh come within half a step of 1/256 and 1/128 of their ends here."""
+def _saturation_of(
+    user: Node, form: Form | str, limits: dict[Value, tuple[float, float]], values: dict[Value, DType]
+) -> tuple[float, float]:
+    name = user.op.name
+    if form is Form.PASSIVE:
+        ends = [limits[v] for v in user.results]
+        return min(low for low, _ in ends), max(high for _, high in ends)
+    if name == "nn.hard_sigmoid" and user["alpha"] > 0:
+        return -user["beta"] / user["alpha"], (1 - user["beta"]) / user["alpha"]
+    if name in _FLAT and user.results[0] in values:
+        reach = _FLAT[name][values[user.results[0]].bytes > 1]
+        return -reach, reach
+    return _SATURATION.get(name, ENDLESS)
+
+
+ENDLESS = (-inf, inf)
+_SATURATION = {"nn.relu": (0.0, inf), "nn.relu6": (0.0, 6.0), "nn.hard_swish": (-3.0, inf)}
+_FLAT = {"nn.sigmoid": (6.3, 11.8), "nn.tanh": (3.2, 5.9)}
+"""Beyond these reaches sigmoid and tanh are within half a step of their ends, in steps of 1/256 and 1/128 when the
+result has 8 bits, and of 1/65536 and 1/32768 when it has 16."""
