@@ -6,7 +6,7 @@ NHWC as well: constants and axes are permuted instead.
 First a plan, then the changes, each one sweep over the nodes. In the plan a value behind a transpose is its *base* (the
 value before it) and a permutation; a node whose operands are all permuted alike hands the permutation on to its results
 (see `infrastructure.layout`). Where that ends (at outputs, at ops that depend on the order of axes) a transpose is put
-back. Values that are connected through such nodes form a region; a region is changed only if the elements that its
+back. Values that are connected through such nodes form a region; a region is changed only if the bytes that its
 transposes move become fewer, or stay as many and move further down from a computation.
 """
 
@@ -66,7 +66,7 @@ class PropagateLayout(Pass):
 
 @dataclass
 class _Region:
-    """Values connected through nodes that hand a permutation on, and the elements that their transposes move."""
+    """Values connected through nodes that hand a permutation on, and the bytes that their transposes move."""
 
     parent: _Region | None = None
     before: int = 0
@@ -138,7 +138,7 @@ class _Plan:
         whole = compose(self.layout.get(x, identity(x.type.rank or 0)), node["permutation"])
         region = self.region[x] if x in self.layout else _Region(computed=x.producer is not None)
         region = region.root()
-        region.before += 0 if keeps_order(x.type.shape, node["permutation"]) else _elements(x)
+        region.before += 0 if keeps_order(x.type.shape, node["permutation"]) else _bytes(x)
         self._transposed.setdefault((x, node["permutation"]), node.result)
         self.steps[node] = _Step(region, whole)
         self._annotate(node.result, whole, region)
@@ -161,7 +161,7 @@ class _Plan:
             shape = value.type.shape
             assert shape is not None
             if not keeps_order(shape, inverse(self.layout[value])):
-                self.region[value].root().after += _elements(value)
+                self.region[value].root().after += _bytes(value)
 
     def _hand_on(self, node: Node) -> bool:
         """Plan a node that computes on the bases of its operands; false when it does not pay or is impossible."""
@@ -171,7 +171,7 @@ class _Plan:
         for value in operands.values():
             if value in self.layout and value.type.rank == rank:
                 p = self.layout[value]
-                weights[p] = weights.get(p, 0) + _elements(value)
+                weights[p] = weights.get(p, 0) + _bytes(value)
         if not weights:
             return False
         permutation = max(weights, key=lambda p: weights[p])
@@ -195,7 +195,7 @@ class _Plan:
         for value in conversions:
             if (value, permutation) not in self._converted:
                 self._converted.add((value, permutation))
-                step.region.root().after += _elements(value)
+                step.region.root().after += _bytes(value)
         self.steps[node] = step
         for value, result in zip(node.results, relaid.results, strict=True):
             self._annotate(value, result, step.region)
@@ -242,9 +242,11 @@ def _is_linear(node: Node) -> bool:
     )
 
 
-def _elements(value: Value) -> int:
+def _bytes(value: Value) -> int:
+    """Quantised values weigh less than the float ones that are made of them."""
     sizes: Iterable[Dim] = value.type.shape or ()
-    return prod(d if isinstance(d, int) else _OPEN_SIZE if i else 1 for i, d in enumerate(sizes))
+    elements = prod(d if isinstance(d, int) else _OPEN_SIZE if i else 1 for i, d in enumerate(sizes))
+    return elements * value.type.dtype.bytes
 
 
 def _wanted_permutations(graph: Graph) -> dict[Value, Permutation]:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from numpy.typing import ArrayLike
 
-from nascompiler.image_layouts import ImageConversion, ImageScope
+from nascompiler.image_layouts import TO_CHANNELS_LAST, ImageConversion, ImageScope
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.graph import Value
 from nascompiler.ir.types import Array, Dim, DType
@@ -200,6 +200,12 @@ class Conversion(ImageConversion):
             return permuted[value, permutation]
         if permutation == tuple(range(len(permutation))):
             return value
+        made = value.producer
+        if made is not None and made.op.name == "qnn.dequantize" and not made.operands[0].is_constant:
+            whole = made.operands[0]  # moving integers takes less, and the op stays next to the dequantize node
+            to_last = permutation == TO_CHANNELS_LAST
+            moved = self.channels_last(whole) if to_last else self.transpose(whole, permutation)
+            return self.op("qnn.dequantize", moved, **made.attributes)
         axes = tuple(map(permutation.index, range(len(permutation))))
         integers = self.rearranged(value, lambda array: array.transpose(permutation), axes)
         return integers or self.op("transpose", value, permutation=permutation)
