@@ -4,7 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
+
+import nascompiler as nc
+from nascompiler.ir.builder import Builder
 
 
 def test_import_then_export_keeps_the_function(cli: Any, small_onnx: Path, tmp_path: Path) -> None:
@@ -19,6 +23,21 @@ def test_import_then_export_keeps_the_function(cli: Any, small_onnx: Path, tmp_p
         for p in (small_onnx, again)
     )
     np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_formats_of_quantised_graphs(cli: Any, tmp_path: Path) -> None:
+    b = Builder()
+    x = b.qnn.quantize(b.input("x", (2, 3)), scale=0.1)
+    graph = b.outputs(y=b.qnn.add(x, x, a_scale=0.1, b_scale=0.1, scale=0.2))
+    nc.save(graph, tmp_path / "q.nir")
+    for options, expected in (((), "Add"), (("--format", "qoperator"), "QLinearAdd")):
+        path = tmp_path / "q.onnx"
+        assert cli("export", tmp_path / "q.nir", "-o", path, *options).code == 0
+        assert expected in [n.op_type for n in onnx.load(path).graph.node]
+    result = cli("export", tmp_path / "q.nir", "-o", tmp_path / "x.onnx", "--format", "qqd")
+    assert result.code == 2
+    assert "accepted: qdq or qoperator" in result.err
+    assert not (tmp_path / "x.onnx").exists()
 
 
 def test_a_file_that_is_no_model(cli: Any, tmp_path: Path) -> None:

@@ -48,13 +48,16 @@ def model(
     untyped = [onnx.ValueInfoProto(name=name) for name in outputs.split()]
     initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in (weights or {}).items()]
     graph = helper.make_graph(list(nodes), "test", typed, untyped, initializers)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    opsets = [helper.make_opsetid(domain, 1) for domain in sorted({n.domain for n in nodes} - {""})]
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), *opsets], ir_version=8)
     return onnx.shape_inference.infer_shapes(made).SerializeToString()
 
 
-def run(data: bytes, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def run(data: bytes, inputs: Mapping[str, Array], *, optimized: bool = True) -> dict[str, Array]:
     """What ONNX Runtime computes, by output name, on one thread."""
     options = onnxruntime.SessionOptions()
+    if not optimized:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -80,6 +83,24 @@ def agrees(
     if runtime:
         assert_same(results, run(data, inputs))
     return graph
+
+
+def largest_difference(data: bytes, inputs: Mapping[str, Array], *, optimized: bool = True) -> float:
+    """Between the reference evaluation of the import and ONNX Runtime, over all results."""
+    graph = import_onnx(data)
+    verify(graph)
+    return difference(evaluate(graph, inputs), run(data, inputs, optimized=optimized))
+
+
+def difference(actual: Mapping[str, Array], expected: Mapping[str, Array]) -> float:
+    """The largest absolute one, of results with the same names, types and shapes."""
+    assert list(actual) == list(expected)
+    found = 0.0
+    for name, array in expected.items():
+        assert (actual[name].dtype, actual[name].shape) == (array.dtype, array.shape)
+        gap = np.abs(actual[name].astype(np.float64) - array.astype(np.float64))
+        found = max(found, float(gap.max(initial=0)))
+    return found
 
 
 def ops(graph: Graph) -> list[str]:

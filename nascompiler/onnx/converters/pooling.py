@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nascompiler.ir.graph import Value
 from nascompiler.ir.types import Dim
 from nascompiler.onnx.conversion import Conversion
@@ -18,34 +16,28 @@ FAMILY = Family()
 def max_pool(c: Conversion) -> Value:
     if c.wants_output(1):
         raise Refusal("the output Indices is not supported")
-    spatial, image, window = _read(c)
-    result = c.op("max_pool2d", image, **_attributes(window))
+    spatial, image, window = read_pool(c)
+    result = c.op("max_pool2d", image, **window_attributes(window))
     return c.from_image(result, spatial)
 
 
 @FAMILY.op("AveragePool")
 def average_pool(c: Conversion) -> Value:
-    spatial, image, window = average_window(c)
-    return c.from_image(c.op("average_pool2d", image, **window), spatial)
-
-
-def average_window(c: Conversion, fill: float = 0) -> tuple[int, Value, dict[str, Any]]:
-    """Number of spatial dimensions, NHWC input and window attributes of an average pool.
-
-    With ceil_mode, counted padding is added first: the overhang of the last window never counts.
-    """
-    spatial, image, window = _read(c)
+    """With ceil_mode, counted padding is added first: the overhang of the last window never counts."""
+    spatial, image, window = read_pool(c)
     counted = c.boolean("count_include_pad")
     given = read_window(c, _kernel(c), _size(c))
     if counted and window != given:
         top, left, bottom, right = given.padding
-        image = c.op("pad", image, before=(0, top, left, 0), after=(0, bottom, right, 0), value=fill)
+        image = c.op("pad", image, before=(0, top, left, 0), after=(0, bottom, right, 0))
         overhang = (window.padding[2] - bottom, window.padding[3] - right)
         window, counted = window.with_padding((0, 0), overhang), False
-    return spatial, image, {"count_include_pad": counted, **_attributes(window)}
+    result = c.op("average_pool2d", image, count_include_pad=counted, **window_attributes(window))
+    return c.from_image(result, spatial)
 
 
-def _attributes(window: Window) -> dict[str, tuple[int, ...]]:
+def window_attributes(window: Window) -> dict[str, tuple[int, ...]]:
+    """The attributes of a pool of ours."""
     return {
         "kernel": window.kernel,
         "strides": window.strides,
@@ -54,7 +46,7 @@ def _attributes(window: Window) -> dict[str, tuple[int, ...]]:
     }
 
 
-def _read(c: Conversion) -> tuple[int, Value, Window]:
+def read_pool(c: Conversion) -> tuple[int, Value, Window]:
     """Number of spatial dimensions, NHWC input and window, lengthened at the end by what ceil_mode asks for."""
     kernel = _kernel(c)
     image = c.image(c.operand(0), len(kernel))

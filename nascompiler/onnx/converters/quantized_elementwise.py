@@ -11,7 +11,7 @@ from nascompiler.ir.dialects.qnn.lookup import function_table
 from nascompiler.ir.graph import Value
 from nascompiler.onnx.contributed import DOMAIN
 from nascompiler.onnx.conversion import Conversion
-from nascompiler.onnx.converters.pooling import average_window
+from nascompiler.onnx.converters.pooling import read_pool, window_attributes
 from nascompiler.onnx.converters.quantization_parameters import Affine, per_tensor
 from nascompiler.onnx.converters.registry import Family, Function
 from nascompiler.onnx.errors import Refusal
@@ -70,10 +70,12 @@ def softmax(c: Conversion) -> Value:
 
 @FAMILY.op(f"{DOMAIN}.QLinearAveragePool", channels_last=(0,))
 def average_pool(c: Conversion) -> Value:
+    """Unlike AveragePool, it counts the overhang of a last window under ceil_mode where it counts padding."""
     x = c.operand(0)
     affine, result = per_tensor(c, x, 1, 2), _result(c, x, 3, 4)
-    spatial, image, window = average_window(c, float(affine.zero_point))
-    return c.from_image(c.op("qnn.average_pool2d", image, **affine.operand(), **result.result(), **window), spatial)
+    spatial, image, window = read_pool(c)
+    how = {"count_include_pad": c.boolean("count_include_pad"), **window_attributes(window)}
+    return c.from_image(c.op("qnn.average_pool2d", image, **affine.operand(), **result.result(), **how), spatial)
 
 
 @FAMILY.op(f"{DOMAIN}.QLinearGlobalAveragePool", channels_last=(0,))
