@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nascompiler.ir import Array, Builder, Graph, Node, Value
 from nascompiler.passes.infrastructure.base import Pass, PassContext, Tolerance
-from nascompiler.passes.infrastructure.patterns import Match, Pattern, anything, constant, op
+from nascompiler.passes.infrastructure.patterns import Match, Pattern, anything, constant, has_fused_activation, op
 from nascompiler.passes.infrastructure.registry import register_pass
 from nascompiler.passes.infrastructure.rewriter import Rule, apply_rules
 from nascompiler.passes.recognition.gates import close, factors, find_gate
@@ -154,6 +154,45 @@ def _fold_after(match: Match, builder: Builder) -> Value:
     factor, shift = _factor_and_shift(match)
     weight = _scaled_outputs(layer, match.array("w"), factor)
     return _remade(builder, layer, match["x"], weight, _bias(layer) * factor + shift)
+
+
+# -- batch norm after a concat of layers
+
+
+def _refuse_concat(match: Match) -> str | None:
+    concat = match.node("concat")
+    reason = _refuse_norm(match)
+    if reason is not None:
+        return reason
+    if concat["axis"] % (concat.result.type.rank or 1) != (concat.result.type.rank or 1) - 1:
+        return "the concat is along another axis than the channels"
+    for value in dict.fromkeys(concat.operands):
+        layer = value.producer
+        if layer is None or layer.op.name not in _LAYERS or has_fused_activation(layer):
+            return f"a part of the concat, {value!r}, is no layer that it could be folded into"
+        if value.use_count > 1:
+            return f"{value!r} has other users"
+        reason = _refuse_layer(layer)
+        if reason is not None:
+            return reason
+    return None
+
+
+def _fold_concat(match: Match, builder: Builder) -> Value:
+    concat = match.node("concat")
+    factor, shift = _factor_and_shift(match)
+    parts, start = [], 0
+    for value in concat.operands:
+        layer = value.producer
+        assert layer is not None
+        own = slice(start, start + _features(layer))
+        weight = _scaled_outputs(layer, _weight(layer), factor[own])
+        parts.append(_remade(builder, layer, layer.operands[0], weight, _bias(layer) * factor[own] + shift[own]))
+        parts[-1].name = value.name
+        start = own.stop
+    builder.origin = concat.origin
+    made: Value = builder.nn.concat(*parts, axis=concat["axis"])
+    return made
 
 
 # -- batch norm before a layer
@@ -309,6 +348,12 @@ _RULES = (
         _batch_norm(_layer()),
         _fold_after,
         _refuse_after,
+    ),
+    Rule(
+        "batch_norm(concat(conv2d(x, w), conv2d(y, v))) = concat(batch_norm(conv2d(x, w)), batch_norm(conv2d(y, v)))",
+        _batch_norm(op("nn.concat", name="concat", single_use=True)),
+        _fold_concat,
+        _refuse_concat,
     ),
     Rule(
         "conv2d(batch_norm(x), w, b) = conv2d(x, w * factor, b + sum(w * shift))",

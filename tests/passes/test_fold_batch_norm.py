@@ -224,3 +224,36 @@ def test_no_batch_norm_of_the_ocr_models_is_left(model, shape, norms):
     graph = import_onnx(models.ocr_model(model), shapes={"x": shape})
     assert ops(graph)["batch_norm"] == norms
     assert "batch_norm" not in ops(folded(graph, f"propagate-layout,{PASS}"))
+
+
+def concat_network(*kinds: str, axis: int = 3, extra=None):
+    """A batch norm behind a concat of layers on one input, as in NASNet's factorised reduction."""
+    writer = Writer(2, channels_first=False)
+    x = writer.input(6, 7, 4)
+    parts = [layer(writer, kind, x) for kind in kinds]
+    if extra is not None:
+        parts = extra(writer, x, parts)
+    return writer, writer.batch_norm(writer.builder.nn.concat(*parts, axis=axis))
+
+
+@pytest.mark.parametrize("kinds", [("conv", "conv"), ("conv", "grouped bias"), ("depthwise", "conv", "conv")], ids=str)
+def test_batch_norm_after_a_concat_of_layers(kinds):
+    writer, y = concat_network(*kinds)
+    result = folded(writer.builder.outputs(y=y))
+    assert ops(result) == {"conv2d": len(kinds), "concat": 1}
+    assert all(len(n.operands) == 3 for n in result.nodes if n.op.name == "nn.conv2d")
+
+
+def test_batch_norm_after_a_concat_that_it_cannot_be_folded_into():
+    writer, y = concat_network("conv", "conv", extra=lambda w, x, parts: [parts[0], w.builder.nn.relu(parts[1])])
+    assert any("is no layer that it could be folded into" in r for r in reasons(writer.builder.outputs(y=y)))
+
+    writer, y = concat_network("conv", "conv", extra=lambda w, x, parts: [parts[0], parts[0]])
+    assert any("has other users" in r for r in reasons(writer.builder.outputs(y=y)))
+
+    writer, y = concat_network("conv", "conv", axis=1)
+    assert "the concat is along another axis than the channels" in reasons(writer.builder.outputs(y=y))
+
+    writer, y = concat_network("conv", "conv")
+    concat = y.producer.operands[0]
+    assert any("has other users" in r for r in reasons(writer.builder.outputs(y=y, z=concat)))
