@@ -9,7 +9,7 @@ from nascompiler.ir import Array, DType, Graph, ModelError, Node, Quantization, 
 from nascompiler.ir.errors import UsageError, choices_text, unknown
 from nascompiler.ir.labels import node_labels
 from nascompiler.passes.infrastructure.manager import run_pipeline
-from nascompiler.passes.infrastructure.registry import PASSES
+from nascompiler.passes.quantization.bias_correction import corrected_biases
 from nascompiler.passes.quantization.calibration import DEFAULT_METHOD, Calibration, calibrate
 from nascompiler.passes.quantization.calibration.methods import collector_maker
 from nascompiler.passes.quantization.insertion import Scales, insert_fake_quantization
@@ -114,8 +114,7 @@ def replan(quantized: Quantized, settings: Settings) -> Quantized:
 
 
 def _repaired(prepared: Graph, settings: Settings) -> Graph:
-    equalize = settings.equalize and "equalize-cross-layer" in PASSES
-    return run_pipeline(prepared, "equalize-cross-layer") if equalize else prepared
+    return run_pipeline(prepared, "equalize-cross-layer") if settings.equalize else prepared
 
 
 def _plan(prepared: Graph, settings: Settings) -> Plan:
@@ -134,8 +133,13 @@ def _plan(prepared: Graph, settings: Settings) -> Plan:
 
 def _finish(prepared: Graph, plan: Plan, calibration: Calibration, settings: Settings) -> Quantized:
     activations = {v: _quantization(v, dtype, calibration, settings) for v, dtype in plan.values.items()}
-    weights = {node: _weight_scales(node, activations, settings) for node in plan.sums if node.op.name != "nn.matmul"}
-    fake = insert_fake_quantization(plan, activations, weights)
+    weights = {node: _weight_scales(node, settings) for node in plan.sums if node.op.name != "nn.matmul"}
+    biases = corrected_biases(weights, calibration.means) if settings.correct_bias else {}
+    for node, scales in weights.items():
+        bias = biases.get(node, node.operands[2].array if len(node.operands) > 2 else None)
+        if bias is not None:
+            weights[node] = scales_for_bias(scales, bias, activations[node.operands[0]].scale[0])
+    fake = insert_fake_quantization(plan, activations, weights, biases=biases)
     verify(fake)
     integers = run_pipeline(fake, "fake-quantization-to-integer")
     return Quantized(settings, prepared, plan, calibration, activations, weights, fake, integers)
@@ -146,16 +150,12 @@ def _quantization(value: Value, dtype: DType, calibration: Calibration, settings
     return activation_quantization(calibration.ranges[value] if known else calibration.range_for(value, dtype), dtype)
 
 
-def _weight_scales(node: Node, activations: Mapping[Value, Quantization], settings: Settings) -> Scales:
+def _weight_scales(node: Node, settings: Settings) -> Scales:
     weight = node.operands[1]
     if weight.array is None:
         raise ModelError(f"{node!r}: the values of its weights are not loaded")
     per_channel = settings.per_channel and not (node.op.name == "nn.conv2d_transpose" and node["groups"] > 1)
-    scales = weight_scales(weight.array, weight.array.ndim - 1, per_channel=per_channel, method=settings.weight_method)
-    if len(node.operands) > 2 and node.operands[2].array is not None:
-        (x_scale,) = activations[node.operands[0]].scale
-        scales = scales_for_bias(scales, node.operands[2].array, x_scale)
-    return scales
+    return weight_scales(weight.array, weight.array.ndim - 1, per_channel=per_channel, method=settings.weight_method)
 
 
 def _commonest(plan: Plan) -> str:
