@@ -102,12 +102,12 @@ def _measured(workers: Sequence[Worker], threads: int, rounds: int, burst_ms: fl
     finally:
         for worker in workers:
             worker.end()
-    latencies = [
+    first, second = (
         Latency(Kind.MEASURED, [ms * 1e6 for ms in w.samples_ms], w.hello["cold_ns"], w.hello["load_ns"])
         for w in workers
-    ]
+    )
     if not ratios:  # every round lost one of the two to other processes
-        ratios = [latencies[0].median_ns / latencies[1].median_ns]
+        ratios = [first.median_ns / second.median_ns]
     ratio = float(np.median(ratios))
     spread = float(np.median(np.abs(np.asarray(ratios) - ratio))) if len(ratios) > 2 else inf
-    return Comparison(*latencies, ratio, spread, len(ratios), threads, conditions)
+    return Comparison(first, second, ratio, spread, len(ratios), threads, conditions)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from nascompiler.ir import Array, Graph, Node, UsageError, Value
+from nascompiler.ir import Array, Node, UsageError, Value
 from nascompiler.ir.evaluate import evaluate_node
 from nascompiler.ir.labels import node_labels
 from nascompiler.passes.quantization.forms import Form, form_of
@@ -106,14 +106,17 @@ class _Network:
         self.fake_graph = Reevaluation(quantized.fake)
         own = [n for n in quantized.fake.nodes if n.op.dialect != "qnn"]
         self.twins = dict(zip(quantized.prepared.nodes, own, strict=True))
-        self._inputs = _input_twins(quantized.prepared, quantized.fake)
+        self._values = dict(zip(quantized.prepared.inputs, quantized.fake.inputs, strict=True))
+        for node, twin in self.twins.items():
+            self._values.update(zip(node.results, twin.results, strict=True))
+        self._origins = {twin: value for value, twin in self._values.items()}
 
     def end(self, node: Node) -> Value:
         """The result of a layer, behind the activation that it applies before it rounds."""
         return absorbed_end(node.results[0], self.plan.absorbed)
 
     def add_cumulative(self, batch: Mapping[str, Array], exact: Values, rows: Mapping[Node, _Row]) -> None:
-        ends = {_restored(self._twin(self.end(node))): node for node in rows}
+        ends = {_restored(self._values[self.end(node)]): node for node in rows}
 
         def look(value: Value, array: Array) -> None:
             if value in ends:
@@ -123,26 +126,21 @@ class _Network:
         self.fake_graph.observe(batch, look)
 
     def alone(self, node: Node, exact: Values) -> tuple[Array, Array]:
-        """The layer's result for float operands: with only its weights quantised, and with everything."""
+        """The layer's result for float operands: with only its weights quantised, and with everything.
+
+        The weights and biases are those of the fake-quantised graph, which has repaired them.
+        """
         twin, activation = self.twins[node], self.end(node).producer
-        plain = [exact[v] if v in exact else self._quantized(t, v, exact) for v, t in self._operands(node)]
-        rounded = [self._quantized(t, v, exact) for v, t in self._operands(node)]
         results = []
-        for operands in (plain, rounded):
-            (array,) = evaluate_node(twin, operands)
+        for rounded in (False, True):
+            (array,) = evaluate_node(twin, [self._operand(v, exact, rounded=rounded) for v in twin.operands])
             if activation is not None and activation is not node:
                 (array,) = evaluate_node(self.twins[activation], [array])
             results.append(array)
-        return results[0], self._rounded(self._twin(self.end(node)), results[1])
+        return results[0], self._rounded(self._values[self.end(node)], results[1])
 
-    def _operands(self, node: Node) -> Iterable[tuple[Value, Value]]:
-        return zip(node.operands, self.twins[node].operands, strict=True)
-
-    def _twin(self, value: Value) -> Value:
-        return self._inputs[value] if value.producer is None else self.twins[value.producer].results[value.index]
-
-    def _quantized(self, twin: Value, value: Value, exact: Values) -> Array:
-        """An operand as the fake-quantised graph has it: a constant, or a float value behind its roundings."""
+    def _operand(self, twin: Value, exact: Values, *, rounded: bool) -> Array:
+        """An operand in the fake-quantised graph: a constant, or a float activation, `rounded` or not."""
         chain: list[Node] = []
         at = twin
         while at.producer is not None and at.producer.op.dialect == "qnn":
@@ -150,8 +148,8 @@ class _Network:
             at = at.producer.operands[0]
         if at.is_constant:
             return self.fake_graph.array(twin, {})
-        array = exact[value]
-        for step in reversed(chain):
+        array = self.float_graph.array(self._origins[at], exact)
+        for step in reversed(chain) if rounded else ():
             (array,) = evaluate_node(step, [array])
         return array
 
@@ -164,10 +162,6 @@ class _Network:
         assert quantize is not None
         (integers,) = evaluate_node(quantize, [array])
         return evaluate_node(restored.producer, [integers])[0]
-
-
-def _input_twins(graph: Graph, twin: Graph) -> dict[Value, Value]:
-    return dict(zip(graph.inputs, twin.inputs, strict=True))
 
 
 def _restored(value: Value) -> Value:
