@@ -105,11 +105,7 @@ def image_network(**how: Any) -> Graph:
 @pytest.mark.parametrize("activation", ["none", "relu", "relu6", "hard_swish"])
 @FORMATS
 def test_a_network(format: str, activation: str) -> None:
-    graph = (
-        image_network(activation=activation, zero_point=-128 if activation == "relu" else 0)
-        if (activation != "relu")
-        else image_network(activation=activation)
-    )
+    graph = image_network(activation=activation)
     assert operators(graph, format)["Transpose"] == 0
     data = export_onnx(graph, format=format).SerializeToString()
     inputs = {"image": normal(1, 3, 8, 8) * 4}
