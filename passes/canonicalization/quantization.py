@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nascompiler.ir import Builder, Value
 from nascompiler.passes.infrastructure.patterns import Match, anything, op
 from nascompiler.passes.infrastructure.rewriter import Rule
@@ -14,7 +16,8 @@ def _per_tensor(match: Match, builder: Builder) -> Value | None:
     if not match["x"].is_constant:
         return None
     moved = builder.nn.transpose(match["x"], permutation=match.root["permutation"])
-    value: Value = builder.op(inner.op.name, moved, **inner.attributes)
+    attributes: dict[str, Any] = dict(inner.attributes)
+    value: Value = builder.op(inner.op.name, moved, **attributes)
     return value
 
 
@@ -24,7 +27,8 @@ def _per_axis(match: Match, builder: Builder) -> Value | None:
         return None
     axis = permutation.index(inner["axis"] % len(permutation))
     moved = builder.nn.transpose(match["x"], permutation=permutation)
-    value: Value = builder.op(inner.op.name, moved, match["scale"], **{**inner.attributes, "axis": axis})
+    attributes: dict[str, Any] = {**inner.attributes, "axis": axis}
+    value: Value = builder.op(inner.op.name, moved, match["scale"], **attributes)
     return value
 
 

@@ -89,7 +89,7 @@ def _mul(node: Node, a: Tensor, b: Tensor) -> list[Tensor]:
 
     def element(p: Expr, q: Expr) -> Expr:
         product = shifted(p, node["a_zero_point"]) * shifted(q, node["b_zero_point"])
-        return _rounded_to(node, product.astype("float32") * float32(scale), node["activation"])
+        return _rounded_to(node, product.astype("float32") * float32(scale.item()), node["activation"])
 
     return [broadcast(node.result.type, element, a, b)]
 

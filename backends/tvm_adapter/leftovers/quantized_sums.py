@@ -63,10 +63,14 @@ def _image(x: Tensor, zero_point: int, dtype: str, *, kept: bool = True) -> Tens
     return compute(shape, lambda *i: shifted(x(*i), zero_point).astype(dtype), attrs=attributes)
 
 
+def _activation(node: Node) -> str:
+    return str(node.attributes.get("activation", "none"))
+
+
 def _requantized(node: Node, acc: Expr, factor: Expr) -> Expr:
     """An accumulator as the node's result; `factor` is what `_factors` gives for its channel."""
     f = acc.astype("float32") * factor
-    dtype, activation = node["dtype"], node.attributes.get("activation", "none")
+    dtype, activation = node["dtype"], _activation(node)
     if dtype.is_float:
         return activated(rounded(f), activation)
     if activation in ("hard_swish", "hard_sigmoid"):
@@ -79,7 +83,7 @@ def _requantized(node: Node, acc: Expr, factor: Expr) -> Expr:
 def _factors(node: Node, x_scale: float, weight_scale: Array) -> Array:
     """What the accumulator of each channel is multiplied by in float32."""
     scales = np.asarray(weight_scale, np.float32)
-    if node["dtype"].is_float or node.attributes.get("activation", "none") in ("hard_swish", "hard_sigmoid"):
+    if node["dtype"].is_float or _activation(node) in ("hard_swish", "hard_sigmoid"):
         return np.multiply(scales, np.float32(x_scale))
     return arithmetic.multipliers(x_scale, scales, node["scale"])
 
@@ -94,7 +98,7 @@ def _factor_table(node: Node) -> list[Array]:
 def _channels(node: Node) -> int:
     """How many results in a row read the same elements of x (or, depthwise, neighbouring ones)."""
     features = node.result.type.static_shape[-1]
-    groups = node.attributes.get("groups", 1)
+    groups: int = node["groups"] if "groups" in node.attributes else 1
     return features if groups == features == node.operands[0].type.static_shape[-1] else features // groups
 
 
@@ -156,7 +160,7 @@ def _global_average_pool(node: Node, x: Tensor) -> list[Tensor]:
     y, k = (te.reduce_axis((0, number(size, "int64")), name) for size, name in ((height, "y"), (width, "k")))
     shape = node.result.type.static_shape
     total = compute(shape, lambda n, h, w, c: te.sum(image(n, h + y, w + k, c), axis=[y, k]))
-    multiplier = float32(mean_multiplier(np.asarray(height * width), node["x_scale"], node["scale"]))
+    multiplier = float32(mean_multiplier(np.asarray(height * width), node["x_scale"], node["scale"]).item())
     return [compute(shape, lambda *i: _mean(node, total(*i).astype("float32") * multiplier))]
 
 

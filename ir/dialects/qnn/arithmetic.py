@@ -145,7 +145,7 @@ def accumulated(sums: Array, bias: Array | None) -> Integers:
     """Exact sums, plus the bias, in int32; raises ModelError when one does not fit."""
     total = sums.astype(np.int64)
     if bias is not None:
-        total += bias
+        total += bias.astype(np.int64)
     if total.size and max(-int(total.min()), int(total.max())) >= ACCUMULATOR_LIMIT:
         raise ModelError("an accumulator exceeds 32 bits; use 8-bit activations here, or keep the layer in float")
     return np.asarray(total.astype(np.int32))
