@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nascompiler.ir import Graph
+from nascompiler.ir import Graph, UsageError
 from nascompiler.passes.fuse_activations import detach_activations
 from nascompiler.passes.infrastructure.manager import run_pipeline
 from nascompiler.passes.pipelines import NETWORK
@@ -23,4 +23,11 @@ def prepare(graph: Graph) -> Graph:
     if prepared is graph:
         prepared = graph.clone()
     detach_activations(prepared)
+    values = (*prepared.inputs, *(v for n in prepared.nodes for v in n.results))
+    unknown = [v for v in values if not v.type.is_static]
+    if unknown:
+        raise UsageError(
+            f"the size of {unknown[0]!r} is not known, and that of {len(unknown) - 1} others: quantising needs all; "
+            'give the shapes of the inputs (fix-shapes{shapes="x=1x3x224x224"})'
+        )
     return prepared
