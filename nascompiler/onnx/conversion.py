@@ -234,7 +234,7 @@ class Conversion(ImageConversion):
         if key not in self._scope.permuted:
             moved = self.constant(np.ascontiguousarray(move(integers.array)))
             moved.name = integers.name
-            attributes = dict(made.attributes)
+            attributes: dict[str, Any] = dict(made.attributes)
             if "axis" in attributes:
                 attributes["axis"] = axes[attributes["axis"]]
             self._scope.permuted[key] = self.op(made.op.name, moved, *made.operands[1:], **attributes)

@@ -42,7 +42,7 @@ def join_scaled_sums(builder: Builder, sums: Iterable[IntegerSum]) -> None:
         channels = found.total.type.shape[found.channel_axis] if found.total.type.shape else None
         scale = _per_channel(scaled, cast.result, found, channels)
         bias = None if bias_node is None else _per_channel(bias_node, found.total, found, channels)
-        if scale is None or (bias_node is not None and bias is None):
+        if scale is None or (bias_node is not None and bias is None) or not isinstance(channels, int):
             continue
         split = _split_scale(scale, found.x)
         if split is None:

@@ -56,8 +56,8 @@ def _as_convolution(builder: Builder, node: Node) -> None:
         if "axis" in attributes:
             attributes["axis"] = attributes["axis"] % 2 + 2
         kernel = builder.op(made.op.name, _as_kernel(builder, made.operands[0]), *made.operands[1:], **attributes)
-    op = node.op.name.replace("linear", "conv2d")
-    replace(builder.graph, node, builder.op(op, x, kernel, *others, **node.attributes))
+    own: dict[str, Any] = dict(node.attributes)
+    replace(builder.graph, node, builder.op(node.op.name.replace("linear", "conv2d"), x, kernel, *others, **own))
 
 
 def _as_kernel(builder: Builder, weight: Value) -> Value:
@@ -76,6 +76,7 @@ def _as_product_of_matrices(builder: Builder, node: Node) -> None:
         return
     rows = prod(leading) if len(leading) == len(shape) - 1 else -1
     matrix = builder.nn.reshape(x, shape=(rows, columns))
-    made = builder.op(node.op.name, matrix, *node.operands[1:], **node.attributes)
+    own: dict[str, Any] = dict(node.attributes)
+    made = builder.op(node.op.name, matrix, *node.operands[1:], **own)
     sizes = tuple(d if isinstance(d, int) else -1 for d in shape)
     replace(builder.graph, node, builder.nn.reshape(made, shape=sizes))

@@ -102,7 +102,7 @@ class _Writer:
             self._real(builder, v, v.type.quantization) if v.type.dtype in ACTIVATION_TYPES else v
             for v in node.operands
         ]
-        attributes = dict(node.attributes)
+        attributes: dict[str, Any] = dict(node.attributes)
         if node.op.name in ("nn.pad", "nn.dynamic_pad"):
             attributes["value"] = float(np.float32(attributes["value"] - zero_point) * np.float32(scale))
         made = builder.op(node.op.name, *operands, **attributes)

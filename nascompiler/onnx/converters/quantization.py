@@ -83,10 +83,9 @@ def dequantized_parameter(c: Conversion, x: Value, scales: Floats, points: Array
     point = common_zero_point(points)
     if x.array is not None and (point is None or x.type.dtype is DType.U16):
         rank = x.array.ndim
-        shifted = x.array.astype(np.int32) - along(np.zeros(1) if points is None else points, axis, rank).astype(
-            np.int32
-        )
-        return c.constant(shifted.astype(np.float32) * along(scales, axis, rank))
+        shift = along(np.zeros(1) if points is None else points, axis, rank).astype(np.int32)
+        shifted = np.subtract(x.array.astype(np.int32), shift).astype(np.float32)
+        return c.constant(np.multiply(shifted, along(scales, axis, rank).astype(np.float32)))
     return c.op("qnn.dequantize_per_axis", x, c.constant(scales), axis=axis, x_zero_point=point or 0)
 
 
