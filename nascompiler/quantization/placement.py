@@ -26,6 +26,8 @@ class LayerPlacement:
     placement: str
     reason: str
     macs: int
+    origin: str = ""
+    """Where the node came from, such as an ONNX node."""
 
 
 def placements(quantized: Quantized) -> list[LayerPlacement]:
@@ -35,7 +37,7 @@ def placements(quantized: Quantized) -> list[LayerPlacement]:
     rows = []
     for node, label in labels.items():
         where, reason = _placed(quantized, node, label, labels, refused)
-        rows.append(LayerPlacement(label, node.op.name, where, reason, node_cost(node).macs or 0))
+        rows.append(LayerPlacement(label, node.op.name, where, reason, node_cost(node).macs or 0, node.origin))
     return rows
 
 

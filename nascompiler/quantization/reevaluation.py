@@ -13,10 +13,14 @@ Values = dict[Value, Array]
 
 
 class Reevaluation:
-    """Evaluates a graph as `ir.evaluate` does. What depends on constants alone is computed once, here."""
+    """Evaluates a graph as `ir.evaluate` does. What depends on constants alone is computed once, here.
 
-    def __init__(self, graph: Graph) -> None:
+    `outputs` are the values to give as outputs, by name, those of the graph unless given.
+    """
+
+    def __init__(self, graph: Graph, outputs: Mapping[str, Value] | None = None) -> None:
         self.graph = graph
+        self._wanted = dict(outputs or zip(graph.output_names, graph.outputs, strict=True))
         self._fixed: Values = {}
         self._nodes: list[Node] = []
         for node in graph.nodes:
@@ -59,13 +63,13 @@ class Reevaluation:
 
     def outputs(self, values: Mapping[Value, Array]) -> dict[str, Array]:
         """The outputs by name among all values."""
-        named = zip(self.graph.output_names, self.graph.outputs, strict=True)
-        return {name: self.array(value, values) for name, value in named}
+        return {name: self.array(value, values) for name, value in self._wanted.items()}
 
     def outputs_with(self, values: Mapping[Value, Array], changed: Mapping[Value, Array]) -> dict[str, Array]:
         """The outputs by name if some of the `values` were as in `changed`: only what depends on those is computed."""
         new: Values = dict(changed)
-        remaining: dict[Value, int] = {v: v.use_count for v in new}
+        kept = set(self._wanted.values())
+        remaining: dict[Value, int] = {v: v.use_count for v in new if v not in kept}
         for node in self._nodes:
             if not any(v in new for v in node.operands):
                 continue
@@ -73,11 +77,12 @@ class Reevaluation:
                 operands = [new[v] if v in new else self.array(v, values) for v in node.operands]
                 for value, array in zip(node.results, evaluate_node(node, operands), strict=True):
                     if value not in new:
-                        new[value], remaining[value] = array, value.use_count
+                        new[value] = array
+                        if value not in kept:
+                            remaining[value] = value.use_count
             for value in node.operands:
                 if value in remaining:
                     remaining[value] -= 1
                     if not remaining[value]:
                         del new[value]
-        named = zip(self.graph.output_names, self.graph.outputs, strict=True)
-        return {name: new[value] if value in new else self.array(value, values) for name, value in named}
+        return {n: new[v] if v in new else self.array(v, values) for n, v in self._wanted.items()}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
-from nascompiler.ir import Array, Node, UsageError, Value
+from nascompiler.ir import Array, Node, Trait, UsageError, Value
 from nascompiler.ir.evaluate import evaluate_node
 from nascompiler.ir.labels import node_labels
 from nascompiler.passes.quantization.forms import Form, form_of
@@ -17,13 +17,16 @@ from nascompiler.quantization.reevaluation import Reevaluation, Values
 
 DEFAULT_SAMPLES = 4
 
+_SATURATING = ("nn.softmax", "nn.log_softmax", "nn.sigmoid", "nn.hard_sigmoid")
+
 
 @dataclass(frozen=True)
 class LayerSensitivity:
     """What quantising one layer does. Decibels are higher for less noise, inf where nothing changes.
 
-    `isolated` is the ratio at the network's output (the worst one of several) when only this layer has integers, and
-    its operands, weights and result are rounded; `cumulative` that of the layer's own result when all is quantised.
+    `isolated` is the ratio at the network's output (the worst one of several; before a softmax or sigmoid that ends the
+    network, since a saturated one hides everything) when only this layer has integers, and its operands, weights and
+    result are rounded; `cumulative` that of the layer's own result when all is quantised.
     `weight_share` is the part of the noise of the layer alone, at its own result, that its weights make, 0 to 1: the
     rest comes from rounding activations, which 16 bits cure.
     """
@@ -102,7 +105,8 @@ class _Network:
 
     def __init__(self, quantized: Quantized) -> None:
         self.plan = quantized.plan
-        self.float_graph = Reevaluation(quantized.prepared)
+        named = zip(quantized.prepared.output_names, quantized.prepared.outputs, strict=True)
+        self.float_graph = Reevaluation(quantized.prepared, {name: _unsaturated(value) for name, value in named})
         self.fake_graph = Reevaluation(quantized.fake)
         own = [n for n in quantized.fake.nodes if n.op.dialect != "qnn"]
         self.twins = dict(zip(quantized.prepared.nodes, own, strict=True))
@@ -162,6 +166,16 @@ class _Network:
         assert quantize is not None
         (integers,) = evaluate_node(quantize, [array])
         return evaluate_node(restored.producer, [integers])[0]
+
+
+def _unsaturated(output: Value) -> Value:
+    """What a final softmax or sigmoid takes, however its result is moved; any other output as it is."""
+    value = output
+    while value.producer is not None and value.producer.op.has(Trait.STRUCTURAL) and len(value.producer.operands) == 1:
+        value = value.producer.operands[0]
+    if value.producer is not None and value.producer.op.name in _SATURATING:
+        return value.producer.operands[0]
+    return output
 
 
 def _restored(value: Value) -> Value:

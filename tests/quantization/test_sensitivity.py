@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from nascompiler.ir import UsageError, evaluate
-from nascompiler.passes.quantization.quantizer import replan
+from nascompiler.ir import Builder, UsageError, evaluate
+from nascompiler.passes.quantization.quantizer import quantize_graph, replan
 from nascompiler.quantization.noise import Noise
 from nascompiler.quantization.sensitivity import layers_of, sensitivity
-from tests.quantization.classifiers import images, quantized_classifier
+from tests.quantization.classifiers import classifier, images, quantized_classifier
 
 LAYERS = {"stem", "depthwise", "pointwise", "sum", "pool", "scores"}
 
@@ -32,8 +35,6 @@ def test_every_layer_that_computes_has_a_row_and_the_worst_stands_first() -> Non
 def test_the_last_layer_alone_is_a_network_with_all_others_in_float() -> None:
     quantized, samples = quantized_classifier(), images(3)
     rows = {row.layer: row for row in sensitivity(quantized, samples, samples=3)}
-    from dataclasses import replace
-
     others = replace(quantized.settings, keep_float=tuple(LAYERS - {"scores"}))
     alone = replan(quantized, others)
     assert rows["scores"].isolated == pytest.approx(ratio(quantized.prepared, alone.fake, samples), abs=0.05)
@@ -69,3 +70,13 @@ def test_progress_and_no_data() -> None:
     assert seen == list(range(1, 2 * len(layers_of(quantized)) + 1))
     with pytest.raises(UsageError, match="at least one sample"):
         sensitivity(quantized, [])
+
+
+def test_a_saturated_softmax_hides_nothing() -> None:
+    plain = classifier()
+    graph = plain.clone()
+    b = Builder(graph)
+    probabilities = b.nn.softmax(b.nn.mul(graph.outputs[0], b.constant(np.float32(1000))))
+    graph.set_outputs({"scores": b.nn.reshape(probabilities, shape=(6,))})
+    rows = sensitivity(quantize_graph(graph, images(8)), images(3))
+    assert all(row.isolated < 80 for row in rows)
