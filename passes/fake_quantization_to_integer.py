@@ -10,7 +10,7 @@ from nascompiler.passes.fold_constants import FoldConstants
 from nascompiler.passes.infrastructure.base import Pass, PassContext, Tolerance
 from nascompiler.passes.infrastructure.registry import register_pass
 from nascompiler.passes.quantization.insertion import KEEP_FLOAT
-from nascompiler.passes.quantization.integer_forms import source_of, to_integer
+from nascompiler.passes.quantization.integer_forms import round_sum, source_of, to_integer
 
 
 @register_pass
@@ -27,6 +27,8 @@ class FakeQuantizationToInteger(Pass):
     preserves = Tolerance(0.05)  # rounding of values that fall between two integers may go the other way
 
     def run(self, graph: Graph, context: PassContext) -> None:
+        if not any(node.op.name in _DEQUANTIZE for node in graph.nodes):
+            return
         FoldConstants().run(graph, context)
         for node in graph.nodes:
             if node.op.dialect != "nn" or not any(map(_is_dequantized, node.operands)):
@@ -37,13 +39,18 @@ class FakeQuantizationToInteger(Pass):
                 context.count("integer ops")
             else:
                 context.misses.append(("dequantize, op, quantize = integer op", label, reason))
+        for node in list(graph.nodes):
+            context.count("sums rounded", not node.is_erased and round_sum(graph, node))
         graph.attributes.pop(KEEP_FLOAT, None)
         _join(graph)
         EliminateDeadCode().run(graph, context)
 
 
+_DEQUANTIZE = ("qnn.dequantize", "qnn.dequantize_per_axis")
+
+
 def _is_dequantized(value: Value) -> bool:
-    return value.producer is not None and value.producer.op.name in ("qnn.dequantize", "qnn.dequantize_per_axis")
+    return value.producer is not None and value.producer.op.name in _DEQUANTIZE
 
 
 def _join(graph: Graph) -> None:

@@ -13,7 +13,9 @@ NETWORK = (
     "fold-constants,fixpoint(fold-batch-norm,recognise-activations)",
     # Sequences become steps, which TVM can fuse.
     "unroll-lstm",
+    # Files of quantised networks hold float ops between dequantize and quantize, with weights that are integers.
+    "fake-quantization-to-integer",
     # The same work is done once, and nothing dead is compiled.
     "fixpoint(canonicalize,fold-constants,eliminate-common-subexpressions,eliminate-dead-code)",
 )
-"""What is done to every float network, whatever its target, and before it is quantised."""
+"""What is done to every network, whatever its target, and before it is quantised."""

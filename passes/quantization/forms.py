@@ -108,14 +108,16 @@ def absorbs(node: Node, *, tables: bool) -> Node | None:
         return None
     if user.op.name in CLAMPS and (form_of(node) is Form.SUM or node.op.name in ("nn.add", "nn.mul")):
         return user
-    if form_of(node) is Form.SUM and node.op.name != "nn.matmul" and not tables and user.op.name in GATES:
-        return user if _is_standard(user) else None
+    if form_of(node) is Form.SUM and node.op.name != "nn.matmul" and not tables and is_epilogue(user):
+        return user
     return None
 
 
-def _is_standard(gate: Node) -> bool:
-    """Whether a hard_sigmoid is the one of MobileNetV3: slope 1/6, offset 1/2, in float32."""
-    if gate.op.name != "nn.hard_sigmoid":
-        return True
-    given = np.array([gate["alpha"], gate["beta"]], np.float32)
+def is_epilogue(node: Node) -> bool:
+    """Whether a node is an activation that a sum can apply: a clamp, hard_swish, or the hard_sigmoid of MobileNetV3,
+    with slope 1/6 and offset 1/2 in float32.
+    """
+    if node.op.name != "nn.hard_sigmoid":
+        return node.op.name in (*CLAMPS, *GATES)
+    given = np.array([node["alpha"], node["beta"]], np.float32)
     return bool((given == np.array([1 / 6, 0.5], np.float32)).all())

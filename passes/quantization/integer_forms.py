@@ -11,7 +11,7 @@ import numpy as np
 from nascompiler.ir import Array, Builder, DType, Graph, ModelError, Node, Value
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.dialects.qnn.lookup import function_table
-from nascompiler.passes.quantization.forms import Form, absorbs, form_of, parameters_of
+from nascompiler.passes.quantization.forms import Form, absorbs, form_of, is_epilogue, parameters_of
 from nascompiler.passes.quantization.insertion import KEEP_FLOAT
 
 
@@ -248,15 +248,13 @@ def _passive(graph: Graph, node: Node) -> str | None:
     sources = [source_of(v) if v.type.dtype is DType.F32 else None for v in node.operands]
     if any(s is None for s, v in zip(sources, node.operands, strict=True) if v.type.dtype is DType.F32):
         return "an operand is not quantised"
-    if any(end is None for end in ends):
-        return "a result is not quantised"
     first = next(s for s in sources if s is not None)
-    builder = Builder(graph, before=node, origin=node.origin)
-    wanted = (
-        {"scale": ends[0]["scale"], "zero_point": ends[0]["zero_point"], "dtype": ends[0]["dtype"]} if ends[0] else {}
-    )
     alike = all(s is None or s.same_scale(first) for s in sources)
+    if not alike and None in ends:
+        return "its operands have different scales, and a result is not quantised"
+    builder = Builder(graph, before=node, origin=node.origin)
     common = first if alike else None
+    wanted = _result(ends[0])
     operands = []
     for value, source in zip(node.operands, sources, strict=True):
         if source is None:
@@ -270,8 +268,11 @@ def _passive(graph: Graph, node: Node) -> str | None:
     if node.op.name == "nn.pad":
         own["value"] = float(at.zero_point)
     made = builder.op(node.op.name, *operands, **own)
-    for result, end in zip(made if isinstance(made, tuple) else (made,), ends, strict=True):
-        assert end is not None
+    results = made if isinstance(made, tuple) else (made,)
+    for old, result, end in zip(node.results, results, ends, strict=True):
+        if end is None:  # float users: the integers move, and are dequantised behind
+            graph.replace_all_uses(old, builder.qnn.dequantize(result, **at.attributes()))
+            continue
         same = (at.scale, at.zero_point, result.type.dtype) == (end["scale"], end["zero_point"], end["dtype"])
         value = result if same else builder.qnn.requantize(result, **at.attributes(), **_result(end))
         graph.replace_all_uses(end.result, value)
@@ -289,6 +290,25 @@ def _replace(graph: Graph, node: Node, last: Node, end: Node | None, value: Valu
         if done is not None:
             graph.erase(done)
 
+
+def round_sum(graph: Graph, node: Node) -> bool:
+    """Let a sum whose result is float apply the activation and the quantize behind it; returns whether it does now."""
+    if node.op.name not in _FLOAT_SUMS or node["dtype"] is not DType.F32:
+        return False
+    last, attributes = node, dict(node.attributes)
+    user = node.result.sole_user
+    if user is not None and attributes.get("activation") == "none" and is_epilogue(user) and not is_kept(user):
+        last, attributes["activation"] = user, user.op.name.removeprefix("nn.")
+    end = end_of(last.result)
+    if last is node and end is None:
+        return False
+    builder = Builder(graph, before=last, origin=node.origin)
+    made: dict[str, Any] = {**attributes, **_result(end)}
+    _replace(graph, node, last, end, builder.op(node.op.name, *node.operands, **made))
+    return True
+
+
+_FLOAT_SUMS = ("qnn.conv2d", "qnn.conv2d_transpose", "qnn.linear", "qnn.matmul")
 
 _REWRITES: dict[Form, Callable[[Graph, Node], str | None]] = {
     Form.SUM: _sum,
