@@ -29,6 +29,9 @@ SAMPLES = 256
 EVALUATED = 256
 """Samples to compare predictions on without labels; with labels, all are used."""
 
+EVALUATED_GENERATED = 16
+"""Generated images to compare predictions on: there is little to learn from more."""
+
 KNOWN = "known"
 """As `labels`: those that come with the data, a data set's own, or the folders that images lie in, sorted."""
 
@@ -145,7 +148,7 @@ def _data(network: Graph, request: Request) -> tuple[CalibrationData, Calibratio
     wanted = request.labels
     known = wanted is None and judged is not train and not generated  # the held-out part of a data set
     if wanted is None and not known:
-        most = request.evaluate or (None if generated else EVALUATED)
+        most = request.evaluate or (EVALUATED_GENERATED if generated else EVALUATED)
         return calibration, calibration_data(judged, network, limit=most, seed=seed, **images), None
     if generated:
         raise UsageError("labels need calibration data that they belong to; generated images have none")

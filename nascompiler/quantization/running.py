@@ -17,7 +17,7 @@ REFERENCE = "the reference evaluation"
 WORTH_COMPILING_S = 30.0
 """Above this estimate for the reference evaluation, a float network is compiled: that takes about as long."""
 
-_NODE_S, _MAC_S = 50e-6, 0.5e-9
+_NODE_S, _MAC_S = 50e-6, 1.5e-9
 
 
 @dataclass(frozen=True)
