@@ -178,7 +178,11 @@ def show(report: Report) -> None:
     reasons = [(row.layer, row.op, row.reason) for row in report.layers if row.placement == "float"]
     if reasons:
         table(("in float", "op", "why"), reasons[:SHOWN] + ([("...", "", "")] if len(reasons) > SHOWN else []))
-    table(("", ">float", ">int8", ""), list(_rows(report)))
+    if report.attempts:
+        changed = [row.placement for row in report.layers]
+        counts = f"{changed.count('16 bit')} layers with 16-bit activations, {changed.count('float')} in float"
+        say(f"before any fallback: {report.first_score}; after {len(report.attempts)} attempts: {counts}")
+    table(("", ">float", ">int8", ""), _rows(report))
     print(report.verdict)
 
 
