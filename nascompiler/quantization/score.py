@@ -133,11 +133,11 @@ class Judge:
         rows = _rows(list(found))
         if self._float_accuracy is not None:
             accuracy = self._accuracy(rows)
-            drop = 100 * (self._float_accuracy - accuracy)
+            drop = round(100 * (self._float_accuracy - accuracy), 9)  # 3 of 1000 are 0.3 points, not more
             return Score(self.measure, len(rows), accuracy, self._float_accuracy, drop, self.float_by, runner.by)
         assert self._predicted is not None
         same = float((rows == self._predicted).all(axis=1).mean())
-        return Score(self.measure, len(rows), same, None, 100 * (1 - same), self.float_by, runner.by)
+        return Score(self.measure, len(rows), same, None, round(100 * (1 - same), 9), self.float_by, runner.by)
 
     def _run(self, runner: Runner, stage: str) -> Iterator[dict[str, Array]]:
         done = 0

@@ -106,3 +106,17 @@ def test_progress_tells_the_stage_and_the_samples() -> None:
     judge.score(graph)
     assert [told[1:] for told in seen[-2:]] == [(39, 40), (40, 40)]
     assert {told[0] for told in seen} == {"accuracy of the float network", "accuracy of the quantised network"}
+
+
+def test_points_are_compared_without_rounding_errors() -> None:
+    b = Builder("wrong for some")
+    x = b.input("x", (1, 2))
+    graph = b.outputs(y=b.nn.relu(x))
+    b = Builder("always 0")
+    x = b.input("x", (1, 2))
+    other = b.outputs(y=b.nn.mul(x, b.constant(np.array([[1.0, 0.0]], np.float32))))
+    samples = [{"x": np.array([[1.0, 2.0 if i < 3 else 0.5]], np.float32)} for i in range(1000)]
+    labels = (np.arange(1000) % 7 == 0).astype(np.int64)
+    labels[:3] = 1
+    assert Judge(graph, samples, count=1000).score(other).drop == 0.3
+    assert Judge(graph, samples, count=1000, labels=labels).score(other).drop == 0.3
