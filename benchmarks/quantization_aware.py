@@ -2,8 +2,8 @@
 
     python benchmarks/quantization_aware.py [NETWORK ...] [--seeds 0,1,2] [--results FILE] [--wait]
 
-For each network and seed, which is that of its training, of the calibration images and of the fine-tuning: accuracy on
-the 5,000 test images in float, quantised after training, and fine-tuned. The quantised networks are measured as
+For each network and seed, which draws the calibration images and orders those of fine-tuning: accuracy on the 5,000
+test images in float, quantised after training, and fine-tuned. The float network is that of --trained-seed. The quantised networks are measured as
 integers, compiled for `cpu`, whose integers are those of the reference; how often the torch module predicts the same is
 a column of its own. Each finished row is a line of JSON in the results file, and is not computed again. Networks are
 read from the cache: those that are not trained yet are skipped, or waited for with --wait, or trained with --train.
@@ -43,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("networks", nargs="*", default=list(RECIPES))
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--trained-seed", type=int, default=0)
     parser.add_argument("--calibration", type=int, default=256, help="images to calibrate with")
     parser.add_argument("--epochs", type=int, default=FINE_TUNING.epochs)
     parser.add_argument("--results", type=Path, default=cache_folder() / "benchmarks" / "quantization-aware.jsonl")
@@ -53,14 +54,15 @@ def main() -> None:
     left = [key for key in left if key not in finished(options.results)]
     data = load_dataset("glyphs-62") if left else None
     while left and data is not None:
-        ready = [key for key in left if options.train or trained_path(*key).is_file()]
+        ready = [key for key in left if options.train or trained_path(key[0], options.trained_seed).is_file()]
         if not ready and not options.wait:
-            say(f"not trained yet: {', '.join(f'{name} with seed {seed}' for name, seed in left)}")
+            say(f"not trained yet: {', '.join(dict.fromkeys(name for name, _ in left))}")
             break
         if not ready:
             time.sleep(WAIT_S)
             continue
-        row = measured(*ready[0], data, options.calibration, options.epochs)
+        graph = glyph_network(ready[0][0], options.trained_seed)
+        row = measured(*ready[0], graph, data, options.calibration, options.epochs)
         options.results.parent.mkdir(parents=True, exist_ok=True)
         with options.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -74,10 +76,9 @@ def finished(results: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return {(row["network"], row["seed"]): row for row in map(json.loads, lines)}
 
 
-def measured(name: str, seed: int, data: Dataset, calibration: int, epochs: int) -> dict[str, Any]:
+def measured(name: str, seed: int, graph: Graph, data: Dataset, calibration: int, epochs: int) -> dict[str, Any]:
     """One row: accuracies from 0 to 1, times in seconds."""
     recipe = replace(FINE_TUNING, epochs=epochs)
-    graph = glyph_network(name, seed)
     (image,) = (value.name for value in graph.inputs)
     chosen = np.sort(np.random.default_rng(seed).choice(len(data.train), calibration, replace=False))
     calibrating = Split(data.train.images[chosen], data.train.labels[chosen], data.train.normalization)
