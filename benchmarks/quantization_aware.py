@@ -3,10 +3,11 @@
     python benchmarks/quantization_aware.py [NETWORK ...] [--seeds 0,1,2] [--results FILE] [--wait]
 
 For each network and seed, which draws the calibration images and orders those of fine-tuning: accuracy on the 5,000
-test images in float, quantised after training, and fine-tuned. The float network is that of --trained-seed. The quantised networks are measured as
-integers, compiled for `cpu`, whose integers are those of the reference; how often the torch module predicts the same is
-a column of its own. Each finished row is a line of JSON in the results file, and is not computed again. Networks are
-read from the cache: those that are not trained yet are skipped, or waited for with --wait, or trained with --train.
+test images in float, quantised after training, and fine-tuned. The float network is that of --trained-seed. The
+quantised networks are measured as integers, compiled for `cpu`, whose integers are those of the reference; how often
+the torch module predicts the same is a column of its own. Each finished row is a line of JSON in the results file, and
+is not computed again. Networks are read from the cache: those that are not trained yet are skipped, or waited for with
+--wait, or trained with --train.
 """
 
 from __future__ import annotations
