@@ -1,12 +1,14 @@
 """Rendered lines of text, upright or upside down: a labelled task for the OCR direction classifier.
 
 Everything is drawn from a seed with matplotlib's bundled DejaVu fonts, so that nothing is downloaded and two machines
-with the same pinned packages get the same pixels.
+with the same pinned packages get the same pixels. `python -m nascompiler.data.text_lines 256 lines.npy labels.npy`
+writes lines, and what they are, into files.
 """
 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascompiler.data.fonts import font_paths
+from nascompiler.ir.errors import Error, UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -74,3 +77,19 @@ def _line(choices: random.Random, fonts: Sequence[Path]) -> tuple[Image, int]:
 def random_colour(choices: random.Random, low: int, high: int) -> tuple[int, int, int]:
     """Three channels, each from `low` to `high`."""
     return choices.randint(low, high), choices.randint(low, high), choices.randint(low, high)
+
+
+def main(arguments: list[str]) -> None:
+    """Write `count` lines, and their labels where a third argument names a file."""
+    if len(arguments) not in (2, 3) or not arguments[0].isdigit():
+        raise UsageError("usage: python -m nascompiler.data.text_lines COUNT LINES.npy [LABELS.npy]")
+    for path, array in zip(arguments[1:], text_lines(int(arguments[0])), strict=False):
+        np.save(path, array)
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -7,7 +7,8 @@ import pytest
 
 from nascompiler.data.errors import DataError
 from nascompiler.data.models import ocr_model
-from nascompiler.data.text_lines import text_lines
+from nascompiler.data.text_lines import main, text_lines
+from nascompiler.ir.errors import UsageError
 
 
 def test_shape_type_and_range():
@@ -51,3 +52,15 @@ def test_the_trained_classifier_reads_the_direction():
     images, labels = text_lines(200)
     (scores,) = session.run(None, {session.get_inputs()[0].name: images})
     assert (scores.argmax(1) == labels).mean() >= 0.97
+
+
+def test_the_command_writes_lines_and_labels(tmp_path):
+    main(["3", str(tmp_path / "lines.npy"), str(tmp_path / "labels.npy")])
+    images, labels = text_lines(3)
+    np.testing.assert_array_equal(np.load(tmp_path / "lines.npy"), images)
+    np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), labels)
+
+
+def test_the_command_says_how_it_is_used(tmp_path):
+    with pytest.raises(UsageError, match=r"COUNT LINES\.npy"):
+        main(["many", str(tmp_path / "lines.npy")])
