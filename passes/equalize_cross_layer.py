@@ -55,5 +55,5 @@ def equalize(graph: Graph, ranges: Mapping[Value, Array] | None = None, *, conte
         operands = [node.operands[0], graph.constant(scaled_weight(node, before, after), weight.name)]
         for bias in rest:
             assert bias.array is not None
-            operands.append(graph.constant((bias.array * after).astype(bias.array.dtype), bias.name))
+            operands.append(graph.constant(np.multiply(bias.array, after).astype(bias.array.dtype), bias.name))
         graph.set_operands(node, operands)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.ir import Array, Value
+from nascompiler.ir import Array, Node, Value
 from nascompiler.passes.equalization.classes import ScaleClasses
 from nascompiler.passes.equalization.layers import Layer, is_depthwise
 
@@ -62,7 +62,7 @@ def _step(numbers: Wide, weights: Wide | None) -> Wide:
     return np.clip(step, 1 / LARGEST_STEP, LARGEST_STEP)
 
 
-def _made(found: ScaleClasses, index: int, layers: Mapping[object, Layer], scales: list[Wide]) -> Wide:
+def _made(found: ScaleClasses, index: int, layers: Mapping[Node, Layer], scales: list[Wide]) -> Wide:
     """The largest weight in front of each channel."""
     largest = np.zeros(found.classes[index].length)
     for node in found.classes[index].makers:
@@ -73,7 +73,7 @@ def _made(found: ScaleClasses, index: int, layers: Mapping[object, Layer], scale
     return largest
 
 
-def _taken(found: ScaleClasses, index: int, layers: Mapping[object, Layer], scales: list[Wide]) -> Wide | None:
+def _taken(found: ScaleClasses, index: int, layers: Mapping[Node, Layer], scales: list[Wide]) -> Wide | None:
     """The largest weight behind each channel; None where only depthwise layers follow, whose channels are apart."""
     largest = np.zeros(found.classes[index].length)
     summed = [node for node in found.classes[index].takers if not is_depthwise(node)]

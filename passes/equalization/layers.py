@@ -55,11 +55,11 @@ class Layer:
 
     def by_input(self, before: Wide, after: Wide) -> Wide:
         """The largest weight of each input channel: [C]."""
-        return self.scaled(before, after).max(axis=2, initial=0).reshape(-1)
+        return np.asarray(self.scaled(before, after).max(axis=2, initial=0)).reshape(-1)
 
     def by_output(self, before: Wide, after: Wide) -> Wide:
         """The largest weight of each output channel: [O]."""
-        return self.scaled(before, after).max(axis=1, initial=0).reshape(-1)
+        return np.asarray(self.scaled(before, after).max(axis=1, initial=0)).reshape(-1)
 
 
 def scaled_weight(node: Node, before: Wide, after: Wide) -> Array:

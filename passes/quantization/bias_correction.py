@@ -7,14 +7,14 @@ arXiv:1906.04721, section 4.2, subtract it from the bias.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nascompiler.ir import Array, DType, Graph, ModelError, Node, Value
 from nascompiler.ir.dialects.qnn import arithmetic
-from nascompiler.ir.evaluate import evaluate_node
+from nascompiler.passes.quantization.side_by_side import side_by_side
 
 Wide = NDArray[np.float64]
 Biases = dict[Node, NDArray[np.float32]]
@@ -42,7 +42,7 @@ def corrected_biases(
             continue
         weight = _array(node, 1)
         chosen = weight if weights is None else weights.get(node, weight)
-        change = rounded(chosen, scale, dtype).astype(np.float64) - weight
+        change = np.subtract(rounded(chosen, scale, dtype), weight, dtype=np.float64)
         shift = expected_result(node, change, np.asarray(mean, np.float64))
         corrected[node] = (bias_of(node) - shift).astype(np.float32)
     return corrected
@@ -56,18 +56,19 @@ def rounded(weight: Array, scale: Array, dtype: DType = DType.I8) -> NDArray[np.
     return product
 
 
-def expected_result(node: Node, weight: Array, mean: Wide) -> Wide:
+def expected_result(node: Node, weight: Wide, mean: Wide) -> Wide:
     """The mean [O] of what a layer without bias gives, with these weights, for channels of the given means [C]."""
     groups = 1 if node.op.name == "nn.linear" else int(node["groups"])
     if node.op.name == "nn.linear":
-        return mean @ weight
+        product: Wide = np.matmul(mean, weight)
+        return product
     share = _share_inside(node)[:, :, None, None]
     summed: Wide = (weight * share).sum(axis=(0, 1))
     if node.op.name == "nn.conv2d_transpose":  # [C, O / groups], input channels group by group
         by_group = summed.reshape(groups, -1, summed.shape[1])
-        return np.einsum("gc,gco->go", mean.reshape(groups, -1), by_group).reshape(-1)
+        return np.asarray(np.einsum("gc,gco->go", mean.reshape(groups, -1), by_group)).reshape(-1)
     by_group = summed.reshape(summed.shape[0], groups, -1)  # [C / groups, groups, O / groups]
-    return np.einsum("gc,cgo->go", mean.reshape(groups, -1), by_group).reshape(-1)
+    return np.asarray(np.einsum("gc,cgo->go", mean.reshape(groups, -1), by_group)).reshape(-1)
 
 
 def _share_inside(node: Node) -> Wide:
@@ -102,56 +103,14 @@ def measured_biases(
 
     Raises ModelError when there is no batch.
     """
-    samples = list(batches)
-    if not samples:
-        raise ModelError("biases are corrected by samples, and there is none")
-    twins = dict(zip((n for n in fake.nodes if n.op.dialect != "qnn"), graph.nodes, strict=True))
-    wanted = set(layers)
-    real, rough = _Values(graph, samples), _Values(fake, samples)
     corrected: Biases = {}
-    pending = iter(graph.nodes)
-    for node in fake.nodes:
-        results = rough.evaluate(node)
-        twin = twins.get(node)
-        if twin is not None:
-            exact = real.evaluate(next(pending))
-            if twin in wanted:
-                axes = tuple(range(exact[0][0].ndim - 1))
-                shifts = [
-                    np.mean(a[0] - b[0], axis=axes, dtype=np.float64) for a, b in zip(results, exact, strict=True)
-                ]
-                shift = np.mean(shifts, axis=0)
-                corrected[twin] = (bias_of(node) - shift).astype(np.float32)
-                results = [(np.subtract(a[0], shift.astype(np.float32)),) for a in results]
-            real.keep(twin, exact)
-        rough.keep(node, results)
+    for layer in side_by_side(graph, fake, layers, batches):
+        axes = tuple(range(layer.exact[0].ndim - 1))
+        pairs = zip(layer.rough, layer.exact, strict=True)
+        shift = np.mean([np.subtract(a, b, dtype=np.float64).mean(axis=axes) for a, b in pairs], axis=0)
+        corrected[layer.node] = (bias_of(layer.twin) - shift).astype(np.float32)
+        layer.rough = [np.subtract(a, shift.astype(np.float32)) for a in layer.rough]
     return corrected
-
-
-class _Values:
-    """The values of a graph for some samples, each until its last use."""
-
-    def __init__(self, graph: Graph, samples: Sequence[Mapping[str, Array]]) -> None:
-        self.arrays = {v: [np.asarray(sample[v.name]) for sample in samples] for v in graph.inputs}
-        self.count = len(samples)
-        self.remaining = {v: v.use_count for v in (*graph.inputs, *(r for n in graph.nodes for r in n.results))}
-
-    def evaluate(self, node: Node) -> list[tuple[Array, ...]]:
-        """The results of a node for each sample; what depends on constants alone is computed once."""
-        columns = [[v.constant.array] * self.count if v.constant is not None else self.arrays[v] for v in node.operands]
-        if all(column[0] is other for column in columns for other in column):
-            return [evaluate_node(node, [column[0] for column in columns])] * self.count
-        return [evaluate_node(node, list(operands)) for operands in zip(*columns, strict=True)]
-
-    def keep(self, node: Node, results: list[tuple[Array, ...]]) -> None:
-        for index, value in enumerate(node.results):
-            if self.remaining[value]:
-                self.arrays[value] = [r[index] for r in results]
-        for value in node.operands:
-            if value in self.remaining:
-                self.remaining[value] -= 1
-                if not self.remaining[value]:
-                    del self.arrays[value]
 
 
 def bias_of(node: Node) -> Wide:
