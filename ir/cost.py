@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nascompiler.ir.evaluate import decomposition
 from nascompiler.ir.graph import Graph, Node, Value
-from nascompiler.ir.ops import Trait
+from nascompiler.ir.ops import Operand, Trait
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,18 @@ def _is_arithmetic(node: Node) -> bool:
     return node.op.has(Trait.ELEMENTWISE) and sum(o.parameter for o in node.op.operands) > 1
 
 
+def _is_weight(node: Node, declared: Operand, value: Value) -> bool:
+    if node.op.dialect != "qnn":
+        return value.type.dtype.is_float or value.type.quantization is not None
+    return declared.name in ("x", "weight", "bias")
+
+
 def parameters(graph: Graph) -> list[Value]:
     """The constants that count as parameters, once each.
 
-    Weights, biases, batch-norm scale and shift count; moving statistics and integers (shapes, indices) do not, nor do
-    single numbers in element-by-element arithmetic, such as the 3 and 6 of a hard-swish that is written out.
+    Weights, biases, batch-norm scale and shift count, in float and quantised; moving statistics, shapes and indices do
+    not, nor what only says how integers are read (scales, tables), nor single numbers in element-by-element arithmetic,
+    such as the 3 and 6 of a hard-swish that is written out.
     """
     found: dict[object, Value] = {}
     for node in graph.nodes:
@@ -80,7 +87,6 @@ def parameters(graph: Graph) -> list[Value]:
             declared = node.op.operand_at(index)
             if value.constant is None or declared is None or not declared.parameter:
                 continue
-            is_weight = value.type.dtype.is_float or value.type.quantization is not None
-            if is_weight and (value.type.size > 1 or not _is_arithmetic(node)):
+            if _is_weight(node, declared, value) and (value.type.size > 1 or not _is_arithmetic(node)):
                 found.setdefault(id(value.constant), value)
     return list(found.values())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nascompiler.ir import Builder, graph_cost, node_cost
+from nascompiler.ir import Builder, DType, graph_cost, node_cost
 from nascompiler.ir.cost import parameters
 
 
@@ -121,3 +121,12 @@ def test_totals_are_sums(builder):
     assert cost.macs == sum(n.macs for n in nodes) == 3 * 8 * 8 * 9
     assert cost.bytes == sum(n.bytes for n in nodes)
     assert cost.params == 27
+
+
+def test_quantised_weights_and_biases_are_parameters_scales_are_not():
+    builder = Builder("g")
+    x = builder.qnn.quantize(builder.input("x", (1, 4)), scale=0.1)
+    weight, bias = np.ones((4, 3), np.int8), np.ones(3, np.int32)
+    scale = builder.constant(np.ones(3, np.float32))
+    y = builder.qnn.linear(x, builder.constant(weight), scale, builder.constant(bias), x_scale=0.1, dtype=DType.F32)
+    assert graph_cost(builder.outputs(y=y)).parameters == 12 + 3
