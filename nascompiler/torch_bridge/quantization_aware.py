@@ -75,7 +75,10 @@ def to_quantization_aware(fake: Graph) -> QuantizationAware:
 def from_quantization_aware(fake: Graph, trained: QuantizationAware) -> Graph:
     """A copy of the graph that `to_quantization_aware` was given, with the weights, scales and zero points as trained.
 
-    A scale of weights is raised where the bias would not fit 32 bits: in channels of tiny weights only.
+    Biases are rounded to the integers that they become, at the scale of the products they are added to. That moves a
+    result by a thousandth of a step or so, but a few numbers then go to the next integer, and from layer to layer ever
+    more: without it, the integer graph is another sample of the same noise, with it the two agree but for ties. A scale
+    of weights is raised where the bias would not fit 32 bits: in channels of tiny weights only.
     """
     graph = from_module(fake, trained.module)
     for place, node in enumerate(graph.nodes):
@@ -99,22 +102,27 @@ def _set_weight(graph: Graph, node: Node, quantizer: WeightQuantizer) -> None:
     weight, scale = node.operands
     real = quantizer.real(tensor_of(weight)).detach().numpy()
     scales = quantizer.scale.detach().numpy().copy()
-    for restored in node.result.users:
-        for user in restored.result.users:
-            scales = _fitting(scales, user)
+    users = [user for restored in node.result.users for user in restored.result.users]
+    biases = [found for user in users if (found := _bias(user, scales)) is not None]
+    for _, bias, x_scale in biases:
+        scales = scales_for_bias(scales, bias, x_scale)
+    for user, bias, x_scale in biases:
+        step = np.multiply(scales, np.float32(x_scale)).astype(np.float64)
+        rounded = (np.rint(bias / step) * step).astype(np.float32)
+        graph.set_operand(user, 2, graph.constant(rounded, user.operands[2].name))
     constant = graph.constant(scales, scale.name)
     graph.set_operand(node, 0, graph.constant(real, weight.name))
     for user in (node, *node.result.users):
         graph.set_operand(user, 1, constant)
 
 
-def _fitting(scales: NDArray[np.float32], node: Node) -> NDArray[np.float32]:
-    """The scales at which the bias of a sum fits 32 bits."""
-    bias = node.operands[2].array if len(node.operands) > 2 else None
+def _bias(node: Node, scales: NDArray[np.float32]) -> tuple[Node, NDArray[np.float32], float] | None:
+    """A sum of products with its constant bias, [O], and the scale of its input, if it becomes a sum of integers."""
+    bias = node.operands[2].array if len(node.operands) > 2 and form_of(node) is Form.SUM else None
     source = node.operands[0].producer
     if bias is None or source is None or source.op.name != "qnn.dequantize" or scales.size not in (1, bias.size):
-        return scales
-    return scales_for_bias(scales, bias, source["x_scale"])
+        return None
+    return node, bias, source["x_scale"]
 
 
 def _weight_quantizer(node: Node) -> WeightQuantizer:
