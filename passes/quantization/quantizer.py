@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 
 from nascompiler.ir import Array, DType, Graph, ModelError, Node, Quantization, Value, verify
 from nascompiler.ir.errors import UsageError, choices_text, unknown
 from nascompiler.ir.labels import node_labels
+from nascompiler.passes.equalization.observation import channel_ranges
+from nascompiler.passes.equalize_cross_layer import equalize
 from nascompiler.passes.infrastructure.manager import run_pipeline
+from nascompiler.passes.quantization.adaptive_rounding import adaptive_rounding
 from nascompiler.passes.quantization.bias_correction import corrected_biases
 from nascompiler.passes.quantization.calibration import DEFAULT_METHOD, Calibration, calibrate
 from nascompiler.passes.quantization.calibration.methods import collector_maker
@@ -22,6 +26,10 @@ from nascompiler.passes.quantization.parameters import (
 from nascompiler.passes.quantization.plan import Plan, make_plan
 from nascompiler.passes.quantization.preparation import prepare
 
+EQUALIZING = 16
+"""Samples that the ranges of single channels are taken from."""
+FEW = 32
+"""Samples that are kept for adaptive rounding."""
 ACTIVATION_TYPES = (DType.I8, DType.U8, DType.I16)
 
 
@@ -40,9 +48,11 @@ class Settings:
     tables: bool = False
     """Hard-swish and hard-sigmoid behind a sum as tables behind a rounding, else in float32 before the rounding."""
     equalize: bool = True
-    """Cross-layer equalisation, where it is valid."""
+    """Cross-layer equalisation where it is valid: by ranges of activations, or by weights where they share a scale."""
     correct_bias: bool = True
+    """Biases that make up for what rounding weights does to the mean of each channel."""
     adaptive_rounding: bool = False
+    """Weights rounded up or down as samples want it."""
     keep_float: tuple[str, ...] = ()
     """Nodes that stay in float."""
     wide: tuple[str, ...] = ()
@@ -71,6 +81,8 @@ class Quantized:
     """The fake-quantised graph: float ops on numbers that integers can stand for."""
     graph: Graph
     """The result: integers, joined by quantize and dequantize to what stays in float."""
+    samples: tuple[Mapping[str, Array], ...]
+    """The first few of the samples, for what looks at them again."""
 
 
 def quantize_graph(
@@ -88,13 +100,17 @@ def quantize_graph(
     settings = settings or Settings()
     if any(node.op.dialect == "qnn" for node in graph.nodes):
         raise UsageError(f"{graph.name} is quantised already; quantise the float network")
-    prepared = _repaired(prepare(graph), settings)
+    remaining = iter(batches)
+    first = list(islice(remaining, FEW))
+    prepared = prepare(graph)
+    if settings.equalize and first:
+        equalize(prepared, channel_ranges(prepared, first[:EQUALIZING]) if settings.per_channel else None)
     plan = _plan(prepared, settings)
     if not plan.integer:
         raise UsageError(f"{graph.name}: nothing to quantise; {_commonest(plan)}")
     calibration = calibrate(
         prepared,
-        batches,
+        chain(first, remaining),
         list(plan.values),
         method=settings.method,
         dtype=plan.values,
@@ -102,7 +118,7 @@ def quantize_graph(
         limits=plan.limits,
         progress=progress,
     )
-    return _finish(prepared, plan, calibration, settings)
+    return _finish(prepared, plan, calibration, settings, first)
 
 
 def replan(quantized: Quantized, settings: Settings) -> Quantized:
@@ -110,11 +126,7 @@ def replan(quantized: Quantized, settings: Settings) -> Quantized:
     fixed = {name: getattr(quantized.settings, name) for name in ("dtype", "method", "tables", "equalize")}
     settings = replace(settings, **fixed)
     plan = _plan(quantized.prepared, settings)
-    return _finish(quantized.prepared, plan, quantized.calibration, settings)
-
-
-def _repaired(prepared: Graph, settings: Settings) -> Graph:
-    return run_pipeline(prepared, "equalize-cross-layer") if settings.equalize else prepared
+    return _finish(quantized.prepared, plan, quantized.calibration, settings, quantized.samples)
 
 
 def _plan(prepared: Graph, settings: Settings) -> Plan:
@@ -131,18 +143,21 @@ def _plan(prepared: Graph, settings: Settings) -> Plan:
     )
 
 
-def _finish(prepared: Graph, plan: Plan, calibration: Calibration, settings: Settings) -> Quantized:
+def _finish(
+    prepared: Graph, plan: Plan, calibration: Calibration, settings: Settings, samples: Sequence[Mapping[str, Array]]
+) -> Quantized:
     activations = {v: _quantization(v, dtype, calibration, settings) for v, dtype in plan.values.items()}
     weights = {node: _weight_scales(node, settings) for node in plan.sums if node.op.name != "nn.matmul"}
-    biases = corrected_biases(weights, calibration.means) if settings.correct_bias else {}
+    rounded = adaptive_rounding(prepared, weights, samples) if settings.adaptive_rounding else None
+    biases = corrected_biases(weights, calibration.means, weights=rounded) if settings.correct_bias else {}
     for node, scales in weights.items():
         bias = biases.get(node, node.operands[2].array if len(node.operands) > 2 else None)
         if bias is not None:
             weights[node] = scales_for_bias(scales, bias, activations[node.operands[0]].scale[0])
-    fake = insert_fake_quantization(plan, activations, weights, biases=biases)
+    fake = insert_fake_quantization(plan, activations, weights, weight_values=rounded, biases=biases)
     verify(fake)
     integers = run_pipeline(fake, "fake-quantization-to-integer")
-    return Quantized(settings, prepared, plan, calibration, activations, weights, fake, integers)
+    return Quantized(settings, prepared, plan, calibration, activations, weights, fake, integers, tuple(samples))
 
 
 def _quantization(value: Value, dtype: DType, calibration: Calibration, settings: Settings) -> Quantization:
