@@ -83,8 +83,10 @@ def main(arguments: list[str]) -> None:
     """Write `count` lines, and their labels where a third argument names a file."""
     if len(arguments) not in (2, 3) or not arguments[0].isdigit():
         raise UsageError("usage: python -m nascompiler.data.text_lines COUNT LINES.npy [LABELS.npy]")
-    for path, array in zip(arguments[1:], text_lines(int(arguments[0])), strict=False):
-        np.save(path, array)
+    images, labels = text_lines(int(arguments[0]))
+    np.save(arguments[1], images)
+    if len(arguments) == 3:
+        np.save(arguments[2], labels)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def _bias(node: Node, scales: NDArray[np.float32]) -> tuple[Node, NDArray[np.flo
     source = node.operands[0].producer
     if bias is None or source is None or source.op.name != "qnn.dequantize" or scales.size not in (1, bias.size):
         return None
-    return node, bias, source["x_scale"]
+    return node, np.asarray(bias, np.float32), source["x_scale"]
 
 
 def _weight_quantizer(node: Node) -> WeightQuantizer:
