@@ -91,7 +91,7 @@ def main() -> None:
         print(f"{name}: {len(samples)} samples, {len(images)} images")
         for label, graph in variants(network, samples, not options.per_tensor):
             rough = outputs(graph, images)
-            noise = 10 * np.log10(np.square(exact).sum() / np.square(exact - rough).sum())
+            noise = 10 * np.log10(np.square(exact).sum() / np.square(np.subtract(exact, rough)).sum())
             agreement = 100 * np.mean(exact.argmax(axis=-1) == rough.argmax(axis=-1))
             print(f"  {label:40} {noise:6.2f} dB   {agreement:6.2f} %", flush=True)
 
