@@ -48,7 +48,9 @@ class State:
     def __init__(self, graph: Graph, root: nn.Module) -> None:
         self.root = root
         self.bindings: list[Binding] = []
-        self._trainable = {id(v.constant) for v in parameters(graph)}
+        # Scales of weights are none of the network's parameters, but can be trained.
+        scales = [n.operands[1] for n in graph.nodes if n.op.name == "qnn.quantize_per_axis"]
+        self._trainable = {id(v.constant) for v in (*parameters(graph), *scales)}
         self._tied: dict[Value, Tied] = {}
 
     def is_trainable(self, value: Value) -> bool:
