@@ -32,6 +32,9 @@ FINE_TUNING = Recipe(
 """Short, since the network is trained. The learning rate of quantised weights is in units of the largest weight of a
 channel, see `torch_bridge.fake_quantization.WeightQuantizer`."""
 
+DISTILLATION = 1.0
+"""The whole loss: labels, of which training has made the most already, are not needed."""
+
 
 @dataclass(frozen=True)
 class FineTuned:
@@ -54,7 +57,7 @@ def fine_tune(
     recipe: Recipe = FINE_TUNING,
     *,
     seed: int = 0,
-    distillation: float = 1.0,
+    distillation: float = DISTILLATION,
     range_rate: float = 1.0,
     progress: Callable[[Epoch], None] | None = None,
 ) -> FineTuned:
@@ -164,7 +167,8 @@ def _with_graph(quantized: Quantized, fake: Graph) -> Quantized:
     activations = dict(quantized.activations)
     weights: dict[Node, Scales] = dict(quantized.weights)
     for ours, theirs in pairs:
-        for value, operand in zip(ours.operands, theirs.operands, strict=True):
+        # Bias correction gives a bias to layers without one, behind the operands that both have.
+        for value, operand in zip(ours.operands, theirs.operands[: len(ours.operands)], strict=True):
             if value in activations and value.is_constant and operand.producer is not None:
                 activations[value] = _quantization(operand.producer.operands[0].producer)
         if ours in weights:

@@ -151,3 +151,17 @@ def test_what_does_not_fit_is_refused(start, data):
 def test_a_training_that_diverges_says_so(start, data):
     with pytest.raises(UsageError, match=r"the loss is (nan|inf); accepted: a smaller learning rate than 1e"):
         fine_tune(start, data, replace(SHORT, learning_rate=1e30))
+
+
+def test_layers_whose_bias_comes_from_its_correction_are_tuned_too(data):
+    random = np.random.default_rng(0)
+    builder = Builder("without_biases")
+    x = builder.input("image", (1, 12, 12, 3))
+    for inputs, outputs in ((3, 6), (6, 4)):
+        weight = builder.constant(random.normal(0, 0.3, (3, 3, inputs, outputs)).astype(np.float32))
+        x = builder.nn.relu(builder.nn.conv2d(x, weight, padding=(1, 1, 1, 1)))
+    logits = builder.nn.flatten(builder.nn.global_average_pool(x))
+    start = quantize_graph(builder.outputs(logits=logits), [{"image": x} for x, _ in data.train.head(8).batches(1)])
+    tuned = fine_tune(start, replace(data, train=data.train.head(32)), SHORT).quantized
+    assert [n.op.name for n in tuned.graph.nodes] == [n.op.name for n in start.graph.nodes]
+    assert all(len(n.operands) == 4 for n in tuned.graph.nodes if n.op.name == "qnn.conv2d")
