@@ -35,7 +35,8 @@ from nascompiler.torch_bridge import to_module
 from nascompiler.training import module_run
 from nascompiler.training.accuracy import predictions
 from nascompiler.training.glyph_networks import RECIPES, glyph_network, trained_path
-from nascompiler.training.quantization_aware import FINE_TUNING, fine_tune
+from nascompiler.training.quantization_aware import DISTILLATION, FINE_TUNING, fine_tune
+from nascompiler.training.recipe import Recipe
 
 WAIT_S = 60
 
@@ -47,6 +48,8 @@ def main() -> None:
     parser.add_argument("--trained-seed", type=int, default=0)
     parser.add_argument("--calibration", type=int, default=256, help="images to calibrate with")
     parser.add_argument("--epochs", type=int, default=FINE_TUNING.epochs)
+    parser.add_argument("--learning-rate", type=float, default=FINE_TUNING.learning_rate)
+    parser.add_argument("--distillation", type=float, default=DISTILLATION)
     parser.add_argument("--results", type=Path, default=cache_folder() / "benchmarks" / "quantization-aware.jsonl")
     parser.add_argument("--wait", action="store_true", help="for networks that another process is training")
     parser.add_argument("--train", action="store_true", help="networks that are not in the cache")
@@ -63,7 +66,8 @@ def main() -> None:
             time.sleep(WAIT_S)
             continue
         graph = glyph_network(ready[0][0], options.trained_seed)
-        row = measured(*ready[0], graph, data, options.calibration, options.epochs)
+        recipe = replace(FINE_TUNING, epochs=options.epochs, learning_rate=options.learning_rate)
+        row = measured(*ready[0], graph, data, options.calibration, recipe, options.distillation)
         options.results.parent.mkdir(parents=True, exist_ok=True)
         with options.results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
@@ -77,16 +81,17 @@ def finished(results: Path) -> dict[tuple[str, int], dict[str, Any]]:
     return {(row["network"], row["seed"]): row for row in map(json.loads, lines)}
 
 
-def measured(name: str, seed: int, graph: Graph, data: Dataset, calibration: int, epochs: int) -> dict[str, Any]:
+def measured(
+    name: str, seed: int, graph: Graph, data: Dataset, calibration: int, recipe: Recipe, distillation: float
+) -> dict[str, Any]:
     """One row: accuracies from 0 to 1, times in seconds."""
-    recipe = replace(FINE_TUNING, epochs=epochs)
     (image,) = (value.name for value in graph.inputs)
     chosen = np.sort(np.random.default_rng(seed).choice(len(data.train), calibration, replace=False))
     calibrating = Split(data.train.images[chosen], data.train.labels[chosen], data.train.normalization)
     began = time.monotonic()
     start = quantize_graph(graph, [{image: x} for x, _ in calibrating.batches(1)])
     quantizing = time.monotonic()
-    tuned = fine_tune(start, data, recipe, seed=seed)
+    tuned = fine_tune(start, data, recipe, seed=seed, distillation=distillation)
     tuning = time.monotonic()
     labels = data.test.labels
     float_, module = (predictions(module_run(to_module(g)), data.test) for g in (start.prepared, tuned.quantized.fake))
@@ -104,6 +109,7 @@ def measured(name: str, seed: int, graph: Graph, data: Dataset, calibration: int
         "fine_tune_s": tuning - quantizing,
         "held_out": [tuned.before, *(epoch.held_out_accuracy for epoch in tuned.epochs)],
         "recipe": asdict(recipe),
+        "distillation": distillation,
         "torch": torch.__version__,
     }
 
