@@ -7,88 +7,21 @@ import numpy as np
 from nascompiler.ir.dialects.nn.inference import dims
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.dialects.qnn.declarations import (
-    BIAS,
-    EPILOGUE,
     SUM_RESULT,
-    WEIGHT_SCALE,
-    WEIGHT_ZERO_POINT,
     affine,
     as_float,
     quantized,
     require_scale,
-    require_weight_scale,
     result_type,
-    weights,
 )
+from nascompiler.ir.dialects.qnn.sums import register_sum
 from nascompiler.ir.ops import OPS, OpDef, register_op
 from nascompiler.ir.types import Array, DType, TensorType
 
-
-def _infer_linear(
-    x: TensorType,
-    weight: TensorType,
-    weight_scale: TensorType,
-    bias: TensorType | None,
-    *,
-    x_scale: float,
-    x_zero_point: int,
-    weight_zero_point: int,
-    scale: float,
-    zero_point: int,
-    dtype: DType,
-    activation: str,
-) -> TensorType:
-    require_scale("x", x, x_scale, x_zero_point)
-    made = OPS["nn.linear"].infer(as_float(x), as_float(weight), None if bias is None else as_float(bias))
-    assert isinstance(made, TensorType)
-    require_weight_scale(weight_scale, dims(made)[-1])
-    return result_type(dims(made), dtype, scale, zero_point)
-
-
-def _linear(
-    x: Array,
-    weight: Array,
-    weight_scale: Array,
-    bias: Array | None,
-    *,
-    x_scale: float,
-    x_zero_point: int,
-    weight_zero_point: int,
-    scale: float,
-    zero_point: int,
-    dtype: DType,
-    activation: str,
-) -> Array:
-    bound = arithmetic.accumulator_bound(weight, weight_zero_point, DType.of(x.dtype), x_zero_point)
-    exact = arithmetic.exact_dtype(bound)
-    sums = np.matmul(
-        arithmetic.shifted(x, x_zero_point).astype(exact), arithmetic.shifted(weight, weight_zero_point).astype(exact)
-    )
-    return arithmetic.requantize(
-        arithmetic.accumulated(sums, bias),
-        x_scale,
-        np.asarray(weight_scale, np.float32),
-        scale=scale,
-        zero_point=zero_point,
-        dtype=dtype,
-        activation=activation,
-    )
-
-
-register_op(
-    OpDef(
-        name="qnn.linear",
-        summary=(
-            "acc = (x [..., K] - x_zero_point) @ (weight [K, N] - weight_zero_point), exact in int32, plus bias [N] at "
-            "scale x_scale * weight_scale; then as in qnn.conv2d."
-        ),
-        operands=(quantized("x"), weights("weight", rank=2), WEIGHT_SCALE, BIAS),
-        attributes=(*affine("x_"), WEIGHT_ZERO_POINT, *SUM_RESULT, EPILOGUE),
-        infer=_infer_linear,
-        evaluate=_linear,
-        macs=lambda result, x, weight, *others, **attributes: result.size * weight.static_shape[0],
-        result_dtype="dtype",
-    )
+register_sum(
+    "linear",
+    "acc = (x [..., K] - x_zero_point) @ (weight [K, N] - weight_zero_point), exact in int32, plus bias [N] at scale "
+    "x_scale * weight_scale; then as in qnn.conv2d.",
 )
 
 
