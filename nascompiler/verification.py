@@ -14,6 +14,7 @@ from nascompiler.backends.verify_artifact import DISTINCT, Runner, Verification
 from nascompiler.backends.verify_artifact import verify_artifact as compare
 from nascompiler.ir import Array, DType, Graph, evaluate
 from nascompiler.ir.errors import UsageError
+from nascompiler.passes.quantization.quantizer import QUANTIZED
 from nascompiler.source import original_model
 
 CANDIDATES_PER_IMAGE = 8
@@ -29,7 +30,7 @@ def verify(
     """
     graph = artifact.source_graph()
     references: dict[str, Runner] = {}
-    original = original_model(graph)
+    original = None if graph.attributes.get(QUANTIZED) else original_model(graph)  # the float model is another function
     if original is not None and find_spec("onnxruntime") is not None:
         references[ONNX_RUNTIME] = onnx_runtime(original)
     if inputs is None:

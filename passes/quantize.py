@@ -14,7 +14,7 @@ from nascompiler.passes.infrastructure.base import Nothing, Pass, PassContext
 from nascompiler.passes.infrastructure.instruments import random_inputs
 from nascompiler.passes.infrastructure.registry import register_pass
 from nascompiler.passes.quantization.calibration import DEFAULT_METHOD
-from nascompiler.passes.quantization.quantizer import Settings, quantize_graph
+from nascompiler.passes.quantization.quantizer import QUANTIZED, Settings, quantize_graph
 
 
 @register_pass
@@ -68,6 +68,7 @@ class Quantize(Pass):
         context.count("float nodes", len(quantized.plan.reasons))
         for node, reason in quantized.plan.reasons.items():
             context.miss("integer form", node, reason)
+        graph.attributes[QUANTIZED] = True
         graph.become(quantized.graph)
 
     def _noise(self, graph: Graph) -> Iterator[dict[str, Array]]:

@@ -26,6 +26,8 @@ from nascompiler.passes.quantization.parameters import (
 from nascompiler.passes.quantization.plan import Plan, make_plan
 from nascompiler.passes.quantization.preparation import prepare
 
+QUANTIZED = "quantized"
+"""The attribute of a graph that no longer computes what the file it came from does."""
 EQUALIZING = 16
 """Samples that the ranges of single channels are taken from."""
 FEW = 32
@@ -156,6 +158,7 @@ def _finish(
             weights[node] = scales_for_bias(scales, bias, activations[node.operands[0]].scale[0])
     fake = insert_fake_quantization(plan, activations, weights, weight_values=rounded, biases=biases)
     verify(fake)
+    fake.attributes[QUANTIZED] = True
     integers = run_pipeline(fake, "fake-quantization-to-integer")
     return Quantized(settings, prepared, plan, calibration, activations, weights, fake, integers, tuple(samples))
 
