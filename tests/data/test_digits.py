@@ -61,6 +61,7 @@ def test_a_missing_package_is_named_with_its_remedy(load, monkeypatch):
 @pytest.mark.parametrize(
     "content",
     [b"not gzip", gzip.compress(b"1,2,x\n"), gzip.compress(b"1,2,3\n"), gzip.compress(b"1" * 9999)[:20]],
+    ids=["not gzip", "not a number", "too few columns", "cut off"],  # gzip's header holds the time: not for a name
 )
 def test_a_damaged_table_is_named(content, tmp_path, monkeypatch):
     path = tmp_path / "digits.csv.gz"
