@@ -28,8 +28,10 @@ _SPELLING = re.compile(r"(?P<name>[\w-]+(?::[\w.-]+)?)(?:\{(?P<options>[^{}]*)\}
 class Isa:
     """An instruction set as kernels see it.
 
-    A vector has `lanes` float32 values; a register tile may hold `accumulators` vectors. `processor` is LLVM's name of
-    the processor to generate code for, `features` what it needs, spelled as in /proc/cpuinfo.
+    A vector has `lanes` float32 values; a register tile may hold `accumulators` vectors. `fused_multiply_add` says that
+    a * b + c is rounded once, `dots` what sums products of bytes in one instruction, best first ("amx", "vnni"; without
+    any, pairs of 16-bit products are summed). `processor` is LLVM's name of the processor to generate code for,
+    `features` what it needs, spelled as in /proc/cpuinfo.
     """
 
     name: str
@@ -38,6 +40,8 @@ class Isa:
     accumulators: int
     processor: str
     features: frozenset[str]
+    fused_multiply_add: bool = True
+    dots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ class Target:
     def fingerprint(self) -> str:
         """A short hash of everything that generated code depends on; the number of threads is not part of it."""
         isa = self.isa
-        facts = [self.kind, isa.name, isa.architecture, isa.lanes, isa.accumulators, isa.processor]
+        facts = [self.kind, isa.name, isa.architecture, isa.lanes, isa.accumulators, isa.processor, isa.dots]
         caches = [self.host.l1_data_bytes, self.host.l2_bytes]
         return hashlib.sha256(json.dumps([facts, sorted(isa.features), caches]).encode()).hexdigest()[:16]
 
@@ -155,6 +159,8 @@ def _choose_isa(wanted: str, declared: Iterable[Mapping[str, Any]], host: Host) 
                     accumulators=data["accumulators"],
                     processor=processor["name"],
                     features=needed | extra,
+                    fused_multiply_add=data["fused_multiply_add"],
+                    dots=tuple(data.get("dots", ())),
                 )
     names = choices_text(d["name"] for d in declared)
     asked = "any instruction set we know" if wanted == "auto" else wanted

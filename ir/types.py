@@ -51,6 +51,11 @@ class DType(Enum):
         return self in (DType.F16, DType.F32, DType.F64)
 
     @property
+    def is_signed(self) -> bool:
+        """Whether it has negative numbers."""
+        return not self.value.startswith("u") and self is not DType.BOOL
+
+    @property
     def is_integer(self) -> bool:
         return not self.is_float and self is not DType.BOOL
 

@@ -1,0 +1,209 @@
+"""Float32 matrix product with packed weights: pointwise convolutions and fully connected layers of many rows.
+
+A register tile is `rows` rows by a panel of columns. Panels are `vectors` vectors wide, the last ones one vector less,
+so that no panel is so narrow that it waits for its own sums. Nothing is masked: the last tile of rows and the last
+vector of columns overlap the one before, and what they share is computed twice, to the same values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import ClassVar
+
+import numpy as np
+
+from nascompiler.backends.cpu.tiling import lane_pieces
+from nascompiler.backends.kernels.activation import NONE, Activation, activate
+from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
+from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.ir.types import Array, DType
+
+UNROLL = 4
+"""Steps over the inner dimension between two branches."""
+
+
+@dataclass(frozen=True)
+class Panels:
+    """How `columns` are cut: `wide` panels of `vectors` vectors, then `narrow` ones of one vector less."""
+
+    columns: int
+    lanes: int
+    vectors: int
+    wide: int
+    narrow: int
+
+    @classmethod
+    def of(cls, columns: int, lanes: int, vectors: int) -> Panels | None:
+        """The cut with the fewest narrow panels, or None when there is none."""
+        total = -(-columns // lanes)
+        for narrow in range(vectors):
+            rest = total - narrow * (vectors - 1)
+            if rest >= 0 and rest % vectors == 0 and (vectors > 1 or narrow == 0):
+                return cls(columns, lanes, vectors, rest // vectors, narrow)
+        return None
+
+    def pack(self, weight: Array) -> Array:
+        """Weights [K, N] as one vector: panel by panel, each [K, width]; columns that are missing are zero."""
+        if self.columns < self.lanes:
+            weight = np.pad(weight, ((0, 0), (0, self.lanes - self.columns)))
+        vectors = [self.vectors] * self.wide + [self.vectors - 1] * self.narrow
+        last = weight.shape[1] - self.lanes
+        blocks, start = [], 0
+        for count in vectors:
+            columns = [np.arange(self.lanes) + min(start + v * self.lanes, last) for v in range(count)]
+            blocks.append(weight[:, np.concatenate(columns)].reshape(-1))
+            start += count * self.lanes
+        return np.concatenate(blocks)
+
+
+@dataclass(frozen=True)
+class Gemm(Kernel):
+    """result [m, n] = activation(x [m, k] * gate [k] @ weight [k, n] + bias [n] + residual [m, n]), m >= rows.
+
+    `columns` is n where it is less than a vector, otherwise 0. With a `gate`, workspace has rows * k floats for each
+    chunk. Threads share tiles of rows, or panels when `panels_outside`: then all rows meet one panel after another,
+    which suits weights that exceed the cache.
+    """
+
+    rows: int
+    vectors: int
+    activation: Activation = NONE
+    residual: bool = False
+    gate: bool = False
+    panels_outside: bool = False
+    columns: int = 0
+
+    name: ClassVar[str] = "gemm_f32"
+
+    @property
+    def pointers(self) -> Mapping[str, DType]:
+        names = ["x", "weight", "bias"]
+        names += ["residual"] * self.residual + ["gate"] * self.gate + ["result"] + ["workspace"] * self.gate
+        return dict.fromkeys(names, DType.F32)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        return ("m", "n", "k", "wide", "narrow")
+
+    def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
+        if self.panels_outside:
+            first, last = share(e, n["wide"] + n["narrow"], n)
+            self._panels(e, p, n, first, last, lambda panel: self._all_rows(e, n, 0, None, panel))
+            return
+        first, last = share(e, (n["m"] + (self.rows - 1)) // self.rows, n)
+
+        def tile(row: Number) -> None:
+            x = p["x"] + row * n["k"]
+            if self.gate:
+                staged = p["workspace"] + n["chunk"] * (n["k"] * self.rows)
+                _scale_rows(e, x, p["gate"], staged, self.rows, n["k"])
+                x = staged
+            self._panels(e, p, n, 0, n["wide"] + n["narrow"], lambda panel: panel(row, x))
+
+        with e.loop(first, last) as loop:
+            tile(e.smaller(loop.index * self.rows, n["m"] - self.rows))
+
+    def _all_rows(self, e: Emitter, n: Mapping[str, Index], first: Number, last: Number | None, panel: _Panel) -> None:
+        tiles = (n["m"] + (self.rows - 1)) // self.rows
+        with e.loop(first, tiles if last is None else last) as loop:
+            panel(e.smaller(loop.index * self.rows, n["m"] - self.rows), None)
+
+    def _panels(
+        self,
+        e: Emitter,
+        p: Mapping[str, Pointer],
+        n: Mapping[str, Index],
+        first: Number,
+        last: Number,
+        body: Callable[[_Panel], None],
+    ) -> None:
+        """`body(panel)` for the panels from `first` to `last`; `panel(row, x)` emits a tile of it."""
+
+        def emit_panel(vectors: int, column: Index) -> None:
+            def tile(row: Number, x: Pointer | None) -> None:
+                rows = p["x"] + row * n["k"] if x is None else x
+                self._tile(e, p, n, row, rows, p["weight"] + column * n["k"], column, vectors)
+
+            body(tile)
+
+        wide_width, lanes = self.vectors * e.isa.lanes, e.isa.lanes
+        with e.loop(first, e.smaller(last, n["wide"])) as loop:
+            emit_panel(self.vectors, loop.index * wide_width)
+        if self.vectors > 1:
+            with e.loop(e.larger(first, n["wide"]), last) as loop:
+                emit_panel(self.vectors - 1, loop.index * (wide_width - lanes) + n["wide"] * lanes)
+
+    def _tile(
+        self,
+        e: Emitter,
+        p: Mapping[str, Pointer],
+        n: Mapping[str, Index],
+        row: Number,
+        x: Pointer,
+        weight: Pointer,
+        column: Number,
+        vectors: int,
+    ) -> None:
+        lanes = e.isa.lanes
+        sums = multiply_tile(e, [x + n["k"] * i for i in range(self.rows)], weight, n["k"], vectors)
+        columns = [column + v * lanes for v in range(vectors)]
+        pieces = [(0, lanes)]
+        if self.columns:
+            pieces = list(zip_offsets(lane_pieces(self.columns, lanes)))
+        else:
+            columns[-1] = e.index(e.smaller(columns[-1], n["n"] - lanes))
+        biases = [e.load(p["bias"] + c, lanes) for c in columns]
+        for i in range(self.rows):
+            for v in range(vectors):
+                total = sums[i][v] + biases[v]
+                for offset, piece in pieces:
+                    value = total if piece == lanes else e.part(total, offset, piece)
+                    at = (row + i) * n["n"] + columns[v] + offset
+                    if self.residual:
+                        value = value + e.load(p["residual"] + at, piece)
+                    e.store(activate(e, value, self.activation), p["result"] + at)
+
+
+_Panel = Callable[[Number, "Pointer | None"], None]
+
+
+def multiply_tile(e: Emitter, rows: Sequence[Pointer], weight: Pointer, k: Number, vectors: int) -> list[list[Vector]]:
+    """Sums over k of x[row][k] * weight[k][column], for each row and each vector of columns; weight is [k, columns]."""
+    lanes = e.isa.lanes
+    width = vectors * lanes
+    zero = e.constant(0, lanes)
+
+    def steps(start: Index, count: int, sums: list[Vector]) -> list[Vector]:
+        for step in range(count):
+            columns = [e.load(weight + start * width + (step * width + v * lanes), lanes) for v in range(vectors)]
+            added = []
+            for i, row in enumerate(rows):
+                value = e.broadcast(row + start + step, lanes)
+                added += [e.multiply_add(value, c, sums[i * vectors + v]) for v, c in enumerate(columns)]
+            sums = added
+        return sums
+
+    whole = e.index(k) // UNROLL * UNROLL
+    with e.loop(0, whole, UNROLL, [zero] * (len(rows) * vectors), unroll=1) as loop:
+        loop.values = steps(loop.index, UNROLL, loop.values)
+    with e.loop(whole, k, 1, loop.values, unroll=1) as rest:
+        rest.values = steps(rest.index, 1, rest.values)
+    return [rest.values[i * vectors : (i + 1) * vectors] for i in range(len(rows))]
+
+
+def zip_offsets(pieces: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Offset and length of each piece."""
+    yield from zip(accumulate(pieces, initial=0), pieces, strict=False)
+
+
+def _scale_rows(e: Emitter, x: Pointer, gate: Pointer, staged: Pointer, rows: int, k: Index) -> None:
+    """staged [rows, k] = x [rows, k] * gate [k]; k is at least a vector."""
+    lanes = e.isa.lanes
+    with e.loop(0, k, lanes) as loop:
+        at = e.smaller(loop.index, k - lanes)
+        factor = e.load(gate + at, lanes)
+        for i in range(rows):
+            place = k * i + at
+            e.store(e.load(x + place, lanes) * factor, staged + place)
