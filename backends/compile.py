@@ -93,6 +93,7 @@ def _write(before: Graph, after: Graph, target: Target, pipeline: str, place: Pa
             call.ops,
             sum(costs[n].macs or 0 for n in call.nodes if n in costs),
             sum(costs[n].bytes or 0 for n in call.nodes if n in costs),
+            call.variant,
         )
         for call in lowered.calls
     ]

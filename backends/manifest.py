@@ -12,7 +12,7 @@ from typing import Any
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.types import DType, TensorType
 
-FORMAT = 1
+FORMAT = 2
 NAME = "manifest.json"
 
 
@@ -44,13 +44,14 @@ class WeightSpec:
 
 @dataclass(frozen=True)
 class CallSpec:
-    """One kernel call, in order: the nodes of the graph it computes, multiply-adds, and bytes read and written."""
+    """One kernel call, in order: the nodes of the graph it computes, multiply-adds, bytes read and written, variant."""
 
     symbol: str
     nodes: tuple[str, ...]
     ops: tuple[str, ...]
     macs: int
     bytes: int
+    variant: str
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,14 @@ def _typed(data: Mapping[str, Any]) -> dict[str, Any]:
             WeightSpec(_size(w["offset"]), _sizes(w["shape"]), DType(w["dtype"]).value) for w in data["weights"]
         ),
         "calls": tuple(
-            CallSpec(str(c["symbol"]), tuple(c["nodes"]), tuple(c["ops"]), _size(c["macs"]), _size(c["bytes"]))
+            CallSpec(
+                str(c["symbol"]),
+                tuple(c["nodes"]),
+                tuple(c["ops"]),
+                _size(c["macs"]),
+                _size(c["bytes"]),
+                str(c["variant"]),
+            )
             for c in data["calls"]
         ),
         "files": {str(k): str(v) for k, v in data["files"].items()},

@@ -87,7 +87,7 @@ class _Rewriter:
         if str(value.op.name) == "relax.call_dps_packed":
             self.lowered.calls.append(self.registered[variable.name])
             symbol, arguments = str(value.args[0].global_symbol), value.args[1]
-            return self._emit_call(symbol, arguments, value.ty_args[0])
+            return self._emit_call(symbol, arguments, value.ty_args)
         assert str(value.op.name) == "relax.reshape", value.op
         return self.builder.emit(relax.op.reshape(self.mapped[value.args[0]], value.args[1]))
 
@@ -107,8 +107,8 @@ class _Rewriter:
                 tuple(op for part in parts for op in part.ops),
             )
         )
-        return self._emit_call(symbol, value.args[1], value.ty_args[0])
+        return self._emit_call(symbol, value.args[1], value.ty_args)
 
-    def _emit_call(self, symbol: str, arguments: Any, type: Any) -> Any:
-        fields = [self.mapped[field] for field in arguments.fields]
-        return self.builder.emit(relax.call_dps_packed(symbol, fields, out_ty=type))
+    def _emit_call(self, symbol: str, arguments: Any, types: Any) -> Any:
+        fields = [self.mapped.get(field, field) for field in arguments.fields]  # numbers stand for themselves
+        return self.builder.emit(relax.call_dps_packed(symbol, fields, out_ty=list(types)))

@@ -12,10 +12,14 @@ from typing import Any
 import numpy as np
 from tvm import relax, te
 
+from nascompiler.backends.cpu.choice import choose
+from nascompiler.backends.cpu.implementation import WRITTEN, Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import is_view
 from nascompiler.backends.cpu.plans import pack
+from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.target import Target
+from nascompiler.backends.tvm_adapter.caller import caller, caller_symbol
 from nascompiler.backends.tvm_adapter.fuse import fuse
 from nascompiler.backends.tvm_adapter.generate import TEMPLATES, generator_fingerprint
 from nascompiler.backends.tvm_adapter.leftovers import has_rule, refusal, tables_of, tensors_of
@@ -63,6 +67,13 @@ def fold_known(graph: Graph) -> None:
             graph.erase(node)
 
 
+def emit_object(kernel: Kernel) -> bytes:
+    """The object of a kernel; Numba is imported only when one has to be made."""
+    from nascompiler.backends.kernels import numba_object
+
+    return numba_object.emit_object(kernel)
+
+
 def expand_composites(graph: Graph) -> None:
     """Replace composite ops that have neither kernel nor rule by the nodes that define them."""
     changed = True
@@ -91,6 +102,8 @@ class _Lowering:
         self.builder = relax.BlockBuilder()
         self.weights = Weights()
         self.kernels: dict[str, Callable[[], Any]] = {}
+        self.objects: dict[str, Callable[[], bytes]] = {}
+        self.implementations: dict[Node, Implementation] = {}
         self.calls: dict[str, Call] = {}
         self.values: dict[Value, Any] = {}
         self.uses: dict[int, Any] = {}
@@ -110,15 +123,22 @@ class _Lowering:
                 outputs = relax.Tuple([self._value(v) for v in self.graph.outputs])
                 result = self.builder.emit_output(outputs)
             self.builder.emit_func_output(result)
-        lowered = Lowered(None, self.kernels, self.weights, [])
+        lowered = Lowered(None, self.kernels, self.objects, self.weights, [])
         return fuse(self.builder.get(), lowered, self.calls, self.generator, self.target.isa)
 
     def _weight_types(self) -> list[Any]:
         """Collect all weights first: the type of the tuple is part of the signature."""
         self.operands: dict[Node, dict[int, int]] = {}
         self.tables: dict[Node, list[int]] = {}
+        self.constants: dict[Node, dict[str, int]] = {}
         for node in self.graph.nodes:
             constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
+            if (implementation := choose(node, self.target)) is not None:
+                self.implementations[node] = implementation
+                made = implementation.constants(constants)
+                self.constants[node] = {name: self.weights.add(array) for name, array in made.items()}
+                self.tables[node] = []
+                continue
             if node.op.name in TEMPLATES:
                 constants = pack(KernelCall.of(node), self.target, constants)
             elif not is_view(node):
@@ -139,12 +159,37 @@ class _Lowering:
 
     def _node(self, node: Node) -> None:
         name = node.op.name
-        if name in TEMPLATES:
+        if node in self.implementations:
+            self._implementation(node, self.implementations[node])
+        elif name in TEMPLATES:
             self._kernel(node)
         elif is_view(node):
             self._view(node)
         else:
             self._leftover(node)
+
+    def _implementation(self, node: Node, made: Implementation) -> None:
+        """A call of a PrimFunc that takes the kernel's arrays and sizes and shares its chunks among threads."""
+        kernel = made.kernel
+        symbol = caller_symbol(kernel)
+        self.kernels.setdefault(symbol, lambda: caller(kernel))
+        self.objects.setdefault(kernel.symbol, lambda: emit_object(kernel))
+        arrays = {name: self.values[node.operands[index]] for name, index in made.operands.items()}
+        arrays |= {name: self._weight(number_) for name, number_ in self.constants[node].items()}
+        arguments = [arrays[name] for name in kernel.pointers if name not in WRITTEN]
+        arguments += [relax.prim_value(size) for size in (*made.sizes.values(), made.chunks)]
+        outputs = [relax_type(v.type) for v in node.results]
+        if made.workspace:
+            dtype = kernel.pointers["workspace"]
+            outputs.append(relax.TensorType((made.workspace,), str(dtype.numpy)))
+        place = self._register(node, symbol, made.variant)
+        result = self.builder.emit(
+            relax.call_dps_packed(symbol, arguments, out_ty=outputs if len(outputs) > 1 else outputs[0]),
+            name_hint=place,
+        )
+        for number_, value in enumerate(node.results):
+            part = relax.TupleGetItem(result, number_)
+            self.values[value] = result if len(outputs) == 1 else self.builder.emit(part, name_hint="r")
 
     def _kernel(self, node: Node) -> None:
         call = KernelCall.of(node)
@@ -154,14 +199,14 @@ class _Lowering:
             self._weight(self.operands[node][i]) if i in self.operands[node] else self.values[v]
             for i, v in enumerate(node.operands)
         ]
-        place = self._register(node, symbol)
+        place = self._register(node, symbol, "template")
         result = relax.call_dps_packed(symbol, arguments, out_ty=relax_type(node.result.type))
         self.values[node.result] = self.builder.emit(result, name_hint=place)
 
-    def _register(self, node: Node, symbol: str) -> str:
+    def _register(self, node: Node, symbol: str, variant: str) -> str:
         """The name by which the call of a node is found again after fusion."""
         place = f"call{len(self.calls)}"
-        self.calls[place] = Call(symbol, (self.labels[node],), (node.op.name,))
+        self.calls[place] = Call(symbol, (self.labels[node],), (node.op.name,), variant)
         return place
 
     def _view(self, node: Node) -> None:
@@ -198,7 +243,7 @@ class _Lowering:
         for weight in self.tables[node]:
             operands.append(placeholder(self._weight(weight), TensorType.of(self.weights.arrays[weight])))
         for value, tensor in zip(node.results, tensors_of(node, operands), strict=True):
-            place = self._register(node, "")
+            place = self._register(node, "", "tvm")
             function = te.create_prim_func([*tensors, tensor]).with_attr("nascompiler.call", place)
             symbol = self.builder.add_func(function, place)
             assert symbol.name_hint == place

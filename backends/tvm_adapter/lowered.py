@@ -17,11 +17,12 @@ LEFTOVER = "tvm_"
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call of the program: the symbol called, and the nodes of ours that it computes."""
+    """One kernel call of the program: the symbol called, the nodes of ours that it computes, and by which variant."""
 
     symbol: str
     nodes: tuple[str, ...]
     ops: tuple[str, ...]
+    variant: str = "tvm"
 
 
 @dataclass
@@ -54,5 +55,7 @@ class Lowered:
     """A TVM module with the function `main(inputs..., weights tuple)` that returns the tuple of outputs."""
     kernels: dict[str, Callable[[], Any]]
     """By symbol, what generates the PrimFunc; asked only when its object is not cached."""
+    objects: dict[str, Callable[[], bytes]]
+    """By symbol, what makes the object file of a kernel that PrimFuncs call; asked only when it is not cached."""
     weights: Weights
     calls: list[Call]

@@ -1,0 +1,5 @@
+"""The kernels that can compute each call, a module for each family; importing this package registers them all."""
+
+from nascompiler.backends.cpu.implementations import pointwise
+
+__all__ = ["pointwise"]

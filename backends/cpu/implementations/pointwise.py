@@ -1,0 +1,87 @@
+"""Pointwise convolutions and matrix products of several rows in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from nascompiler.backends.cpu.implementation import Implementation, implements
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.kernels.gemm import Gemm, Panels
+from nascompiler.backends.target import Target
+from nascompiler.ir.types import Array
+
+MOST_ROWS = 7
+"""Planes of mobile networks divide by 7, and so many rows need no more addresses than there are registers."""
+
+CHUNKS = 8
+"""Parts that threads share; few enough that a part is worth the hand-over."""
+
+
+@implements("cpu.conv2d", "cpu.linear")
+def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """Packed-weight products, by every register tile that fits; rows outside, or panels when weights fill the cache."""
+    x, weight, _, *residual = call.operands
+    if call.op == "cpu.conv2d" and not _is_pointwise(call):
+        return ()
+    k, n = weight.static_shape[-2:]
+    m = x.size // k
+    isa = target.isa
+    found = []
+    for rows, vectors in _tiles(m, n, target):
+        panels = Panels.of(n, isa.lanes, vectors)
+        if panels is None:
+            continue
+        exceeds = weight.bytes > (target.host.l2_bytes or 1 << 20) // 2
+        for panels_outside in (exceeds, not exceeds):
+            kernel = Gemm(
+                isa=isa,
+                rows=rows,
+                vectors=vectors,
+                activation=(call["activation"], call["activation_parameters"]),
+                residual=bool(residual),
+                panels_outside=panels_outside,
+                columns=n if n < isa.lanes else 0,
+            )
+            pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)
+            found.append(
+                Implementation(
+                    variant=f"gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
+                    kernel=kernel,
+                    operands={"x": 0, **({"residual": 3} if residual else {})},
+                    constants=_constants(panels),
+                    sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow},
+                    chunks=min(pieces, CHUNKS),
+                )
+            )
+    return found
+
+
+def _is_pointwise(call: KernelCall) -> bool:
+    kernel = call.operands[1].static_shape[:2]
+    return (
+        kernel == (1, 1)
+        and call["strides"] == (1, 1)
+        and not any(call["padding"])
+        and call["groups"] == 1
+    )
+
+
+def _tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
+    """Rows and vectors of register tiles, the best guess first."""
+    isa = target.isa
+    vectors = min(-(-n // isa.lanes), 3)
+    guesses = [(min(MOST_ROWS, isa.accumulators // v, m), v) for v in (vectors, 3, 2, 1) if v <= vectors]
+    if n >= 4 * isa.lanes:
+        guesses.append((min(6, isa.accumulators // 4, m), 4))
+    return list(dict.fromkeys(guesses))
+
+
+def _constants(panels: Panels) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
+        weight, bias = (np.asarray(operands[i]) for i in (1, 2))
+        missing = max(panels.lanes - panels.columns, 0)
+        return {"weight": panels.pack(weight.reshape(weight.shape[-2:])), "bias": np.pad(bias, (0, missing))}
+
+    return pack
