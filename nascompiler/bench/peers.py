@@ -14,7 +14,9 @@ from nascompiler.ir import Array, UsageError
 from nascompiler.ir.errors import choices_text
 
 
-class _Peer:
+class Peer:
+    """What every runtime tells; none tells the time of its layers."""
+
     version = ""
     note = ""
 
@@ -22,7 +24,7 @@ class _Peer:
         return (), [() for _ in range(runs)]
 
 
-class OnnxRuntime(_Peer):
+class OnnxRuntime(Peer):
     """ONNX Runtime's CPU provider with all graph optimisations, inputs and outputs bound once."""
 
     def __init__(self, model: Path, threads: int, inputs: Mapping[str, Array]) -> None:
@@ -46,7 +48,7 @@ class OnnxRuntime(_Peer):
         self.session.run_with_iobinding(self.binding)
 
 
-class OpenVino(_Peer):
+class OpenVino(Peer):
     """OpenVINO's CPU plugin for latency, float32 forced: on AMX machines it would take bfloat16 by itself."""
 
     def __init__(self, model: Path, threads: int, inputs: Mapping[str, Array]) -> None:
