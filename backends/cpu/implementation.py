@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nascompiler.backends.cpu.kernel_call import KernelCall
@@ -28,7 +28,8 @@ class Implementation:
 
     `variant` names it among the ways to compute the same call. `operands` says for the kernel's pointers which computed
     operand of the call they are; `constants` makes the arrays of its other inputs from the call's constant operands,
-    by index. `sizes` are the kernel's; `chunks` the parts that threads may share; `workspace` elements of scratch memory.
+    by index. `sizes` are the kernel's; `chunks` the parts that threads may share; `workspace` elements of scratch
+    memory.
     """
 
     variant: str
@@ -38,7 +39,6 @@ class Implementation:
     sizes: Mapping[str, int]
     chunks: int = 1
     workspace: int = 0
-    written: tuple[str, ...] = field(default=("result",))
 
     def __post_init__(self) -> None:
         assert tuple(self.sizes) == self.kernel.sizes, (self.kernel.sizes, tuple(self.sizes))

@@ -1,13 +1,15 @@
 """Kernels through Numba: to an object file without a Python symbol, or to a function for `@njit` code.
 
-The bare way: Numba types and lowers the kernel, its module is taken before it is optimised, everything but the kernel is
-made internal, so that Numba's wrappers and their Python symbols fall away, and LLVM optimises once, for the processor
-of the target. The module is neutral: with another data layout and triple it becomes code for another processor.
+The bare way: Numba types and lowers the kernel, its module is taken before it is optimised, everything but the kernel
+is made internal, so that Numba's wrappers and their Python symbols fall away, and LLVM optimises once, for the
+processor of the target. The module is neutral: with another data layout and triple it becomes code for another
+processor.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -39,11 +41,19 @@ def emit_assembly(kernel: Kernel) -> str:
 
 def jit(kernel: Kernel) -> Any:
     """The kernel as a Numba function of addresses (intp) and sizes, to be called from Python or `@njit` code."""
-    body = _intrinsic(kernel)
-    scope: dict[str, Any] = {"_body": body}
-    names = ", ".join(argument_names(kernel))
-    exec(f"def {kernel.name}({names}):\n    _body({names})\n    return 0", scope)  # Numba wants a fixed signature
-    return njit(nogil=True, error_model="numpy")(scope[kernel.name])
+    return njit(nogil=True, error_model="numpy")(_python_function(kernel))
+
+
+def _python_function(kernel: Kernel) -> Any:
+    """A Python function of the kernel's arguments for Numba to compile, which wants a signature without *arguments."""
+    return _function(kernel.name, argument_names(kernel), "_body({arguments})\n    return 0", _body=_intrinsic(kernel))
+
+
+def _function(name: str, arguments: Sequence[str], body: str, **scope: Any) -> Any:
+    """A function of the given arguments; `{arguments}` in the body stands for all of them."""
+    listed = ", ".join(arguments)
+    exec(f"def {name}({listed}):\n    {body.format(arguments=listed)}", scope)  # noqa: S102  # names of our own
+    return scope[name]
 
 
 def argument_names(kernel: Kernel) -> tuple[str, ...]:
@@ -66,18 +76,13 @@ def _intrinsic(kernel: Kernel) -> Any:
         return context.get_dummy_value()
 
     signature = types.void(*[types.intp] * len(names))
-    scope: dict[str, Any] = {"_typed": (signature, generate)}
-    exec(f"def body(context, {', '.join(names)}):\n    return _typed", scope)  # as many arguments as the kernel has
-    return intrinsic(scope["body"])
+    return intrinsic(_function("body", ("context", *names), "return _typed", _typed=(signature, generate)))
 
 
 def _optimised(kernel: Kernel) -> tuple[Any, Any]:
     """The kernel's module, optimised for its processor, and LLVM's machine for it."""
-    names = argument_names(kernel)
-    scope: dict[str, Any] = {"_body": _intrinsic(kernel)}
-    exec(f"def entry({', '.join(names)}):\n    _body({', '.join(names)})\n    return 0", scope)
-    signature = ((types.intp,) * len(names), types.int32)
-    function = CFunc(scope["entry"], signature, {}, {"nopython": True, "error_model": "numpy"})
+    signature = ((types.intp,) * len(argument_names(kernel)), types.int32)
+    function: Any = CFunc(_python_function(kernel), signature, {}, {"nopython": True, "error_model": "numpy"})
     compiled = function._compile_uncached()  # CFunc.compile would go on to machine code of this process
     text = str(compiled.library._final_module)
     triple = TRIPLES[kernel.isa.architecture]

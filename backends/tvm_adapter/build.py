@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tvm.tirx.script import builder as T
 
 from nascompiler.backends.cache import cached_file
 from nascompiler.backends.errors import DeviceError
+from nascompiler.backends.kernels.native import object_file
 from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Lowered
@@ -65,9 +65,7 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
     device = tvm_target(target)
     start = time.process_time_ns()
     objects = [_object(symbol, make, device) for symbol, make in lowered.kernels.items()]
-    objects += [
-        cached_file(f"kernels/{symbol}.o", partial(_write_bytes, make)) for symbol, make in lowered.objects.items()
-    ]
+    objects += [object_file(kernel) for kernel in lowered.objects.values()]
     compiled = time.process_time_ns()
     with tvm.transform.PassContext(opt_level=3):
         program = relax.build(_with_marker(lowered.module), device)
@@ -93,10 +91,6 @@ def _object(symbol: str, make: Callable[[], Any], device: Any) -> tuple[Path, bo
             tirx.build(module, target=device, pipeline=pipeline).write_to_file(str(path))
 
     return cached_file(f"kernels/{symbol}.o", write)
-
-
-def _write_bytes(make: Callable[[], bytes], path: Path) -> None:
-    path.write_bytes(make())
 
 
 def _with_marker(module: Any) -> Any:

@@ -67,13 +67,6 @@ def fold_known(graph: Graph) -> None:
             graph.erase(node)
 
 
-def emit_object(kernel: Kernel) -> bytes:
-    """The object of a kernel; Numba is imported only when one has to be made."""
-    from nascompiler.backends.kernels import numba_object
-
-    return numba_object.emit_object(kernel)
-
-
 def expand_composites(graph: Graph) -> None:
     """Replace composite ops that have neither kernel nor rule by the nodes that define them."""
     changed = True
@@ -102,7 +95,7 @@ class _Lowering:
         self.builder = relax.BlockBuilder()
         self.weights = Weights()
         self.kernels: dict[str, Callable[[], Any]] = {}
-        self.objects: dict[str, Callable[[], bytes]] = {}
+        self.objects: dict[str, Kernel] = {}
         self.implementations: dict[Node, Implementation] = {}
         self.calls: dict[str, Call] = {}
         self.values: dict[Value, Any] = {}
@@ -173,7 +166,7 @@ class _Lowering:
         kernel = made.kernel
         symbol = caller_symbol(kernel)
         self.kernels.setdefault(symbol, lambda: caller(kernel))
-        self.objects.setdefault(kernel.symbol, lambda: emit_object(kernel))
+        self.objects[kernel.symbol] = kernel
         arrays = {name: self.values[node.operands[index]] for name, index in made.operands.items()}
         arrays |= {name: self._weight(number_) for name, number_ in self.constants[node].items()}
         arguments = [arrays[name] for name in kernel.pointers if name not in WRITTEN]

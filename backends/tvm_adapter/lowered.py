@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.ir.types import Array, TensorType
 
 LEFTOVER = "tvm_"
@@ -55,7 +56,7 @@ class Lowered:
     """A TVM module with the function `main(inputs..., weights tuple)` that returns the tuple of outputs."""
     kernels: dict[str, Callable[[], Any]]
     """By symbol, what generates the PrimFunc; asked only when its object is not cached."""
-    objects: dict[str, Callable[[], bytes]]
-    """By symbol, what makes the object file of a kernel that PrimFuncs call; asked only when it is not cached."""
+    objects: dict[str, Kernel]
+    """By symbol, the kernels that PrimFuncs call."""
     weights: Weights
     calls: list[Call]

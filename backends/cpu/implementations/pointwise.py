@@ -60,12 +60,7 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
 
 def _is_pointwise(call: KernelCall) -> bool:
     kernel = call.operands[1].static_shape[:2]
-    return (
-        kernel == (1, 1)
-        and call["strides"] == (1, 1)
-        and not any(call["padding"])
-        and call["groups"] == 1
-    )
+    return kernel == (1, 1) and call["strides"] == (1, 1) and not any(call["padding"]) and call["groups"] == 1
 
 
 def _tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
