@@ -2,13 +2,16 @@
 
 Compiles the model (dtype int8: quantised first, calibrated with the images of DIR/calib.npy), writes its answers to the
 images of DIR/input.npy, one by one, as float32 (n, features) to OUTPUTS, then speaks the protocol of
-`nascompiler.bench.protocol`.
+`nascompiler.bench.protocol`. Compiling takes a process of its own, so that the one that serves holds the artifact only.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -38,19 +41,12 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def _prepare(model: Path, folder: Path, threads: int, dtype: str, outputs: Path, output: Path) -> ArtifactRunner:
-    from nascompiler import api
-
     if dtype not in DTYPES:
         raise UsageError(f"dtype {dtype!r} is not served; accepted: {', '.join(DTYPES)}")
     images = _images(folder / "input.npy")
-    graph = api.load(model)
-    if len(graph.inputs) != 1:
-        raise ModelError(f"{model} has {len(graph.inputs)} inputs; a harness gives one")
-    name = graph.inputs[0].name
-    graph = api.load(model, shapes={name: (1, *images.shape[1:])})
-    if dtype == "int8":
-        graph = api.quantize(graph, calibration=_images(folder / "calib.npy"), evaluate=1).graph
-    api.compile(graph, "cpu", output)
+    calibration = _images(folder / "calib.npy") if dtype == "int8" else None
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as compiler:
+        name = compiler.submit(_compile, model, images.shape[1:], calibration, output).result()
     runner = ArtifactRunner(output, threads, {name: images[:1]})
     answers = []
     for image in images:
@@ -60,9 +56,31 @@ def _prepare(model: Path, folder: Path, threads: int, dtype: str, outputs: Path,
     return runner
 
 
+def _compile(model: Path, shape: tuple[int, ...], calibration: Array | None, output: Path) -> str:
+    """Write the artifact for one image of this shape, and return the name of its input."""
+    from nascompiler import api
+
+    try:
+        graph = api.load(model)
+        if len(graph.inputs) != 1:
+            raise ModelError(f"{model} has {len(graph.inputs)} inputs; a harness gives one")
+        name = graph.inputs[0].name
+        graph = api.load(model, shapes={name: (1, *shape)})
+        if calibration is not None:
+            graph = api.quantize(graph, calibration=calibration, evaluate=1).graph
+        api.compile(graph, "cpu", output)
+    except ModelError as error:  # its subclasses do not keep their message on the way to the other process
+        raise ModelError(str(error)) from None
+    return name
+
+
 def _images(path: Path) -> Array:
     try:
         images: Array = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UsageError(f"cannot read {path}: {error}") from None
     return images
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

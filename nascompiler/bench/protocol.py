@@ -1,10 +1,12 @@
 """The lines that a benchmark worker and its parent exchange.
 
-    worker -> {"ready": true, "version": ..., "note": ..., "cold_ns": ..., "load_ns": ...}
+    worker -> {"ready": true, "version": ..., "note": ..., "cold_ns": ..., "load_ns": ...,
+               "start_bytes": ...}
     parent -> run W N        worker -> {"ms": [N latencies in ms]}     after W runs that do not count
     parent -> profile N      worker -> {"layers": [[name, op, macs, bytes], ...], "runs_ns": [[ns, ...], ... N times]}
     parent -> quit
 
+`start_bytes` is the memory that the process held (resident) before it loaded anything to be measured.
 A worker that cannot serve answers {"ready": false, "note": "why"}. `run` and `quit` are what other harnesses speak too;
 `profile` is ours.
 """
@@ -16,6 +18,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 Layer = tuple[str, str, int, int]
@@ -48,6 +51,7 @@ def serve(make: Callable[[], Runner], wire: TextIO, commands: TextIO | None = No
     def say(message: dict[str, Any]) -> None:
         print(json.dumps(message), file=wire, flush=True)
 
+    start_bytes = resident_bytes()
     start = time.perf_counter_ns()
     try:
         runner = make()
@@ -64,6 +68,7 @@ def serve(make: Callable[[], Runner], wire: TextIO, commands: TextIO | None = No
             "note": runner.note,
             "cold_ns": cold,
             "load_ns": loaded - start,
+            "start_bytes": start_bytes,
         }
     )
     for line in commands if commands is not None else sys.stdin:
@@ -78,6 +83,15 @@ def serve(make: Callable[[], Runner], wire: TextIO, commands: TextIO | None = No
             say({"layers": [list(layer) for layer in layers], "runs_ns": [list(r) for r in runs]})
         else:
             say({"error": f"unknown command {words[0]!r}"})
+
+
+def resident_bytes() -> int:
+    """The memory that this process holds now; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError):
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def timed_runs(step: Callable[[], None], warm: int, runs: int) -> list[float]:

@@ -37,6 +37,7 @@ class Worker:
     dropped: int = 0
     runs: int = 3
     hello: Mapping[str, Any] = field(default_factory=dict)
+    _watched: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Start and wait until ready; raises DeviceError with the worker's own words when it cannot serve."""
@@ -65,8 +66,9 @@ class Worker:
         """Send a command while running, and return the value under the key `answer` of the reply."""
         stdin = self._process.stdin
         assert stdin is not None
-        stdin.write(f"{command}\n".encode())
-        stdin.flush()
+        with suppress(BrokenPipeError):  # reading says how it ended
+            stdin.write(f"{command}\n".encode())
+            stdin.flush()
         return self._read(answer, REPLY_TIMEOUT_S)
 
     def burst(self, warm: int) -> tuple[list[float], float]:
@@ -79,6 +81,22 @@ class Worker:
         span = now - at
         # a stranger on our CPU makes us wait and not run; threads of our own that take turns only make us wait
         return samples, min(waited_after - waited, max(0.0, span - (ran_after - ran))) / span
+
+    def watch_memory(self) -> None:
+        """From now on `peak_bytes` counts: what loading needed beyond serving is forgotten."""
+        with suppress(OSError):  # not on every system: then there is no figure
+            Path(f"/proc/{self._process.pid}/clear_refs").write_text("5", encoding="ascii")
+            self._watched = True
+
+    def peak_bytes(self) -> int | None:
+        """The most memory held (resident) since `watch_memory`, above what the process held before it loaded anything;
+        None where the system does not tell."""
+        if not self._watched:
+            return None
+        for line in Path(f"/proc/{self._process.pid}/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 - int(self.hello.get("start_bytes", 0))
+        return None
 
     def stop(self) -> None:
         os.killpg(self._process.pid, signal.SIGSTOP)
@@ -96,7 +114,8 @@ class Worker:
         process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                pipe.close()
+                with suppress(BrokenPipeError):  # a command that it did not live to read
+                    pipe.close()
 
     def _read(self, key: str, timeout_s: float) -> Mapping[str, Any]:
         deadline = time.monotonic() + timeout_s
@@ -137,24 +156,39 @@ def measure_in_turns(
     burst_ms: float,
     min_runs: int = 3,
     after_round: Callable[[], None] = lambda: None,
+    on_failure: Callable[[Worker, DeviceError], None] | None = None,
 ) -> None:
     """Fill `samples_ms` of started and stopped workers, and call `after_round` after each round with all stopped again.
 
-    A first round, which does not count, sizes the bursts.
+    A first round, which does not count, sizes the bursts. A worker that fails raises DeviceError; with `on_failure` it
+    is reported there and leaves, and the others go on.
     """
-    for worker in workers:
+    going = list(workers)
+
+    def burst(worker: Worker, warm: int) -> tuple[list[float], float] | None:
+        try:
+            return worker.burst(warm)
+        except DeviceError as error:
+            if on_failure is None:
+                raise
+            on_failure(worker, error)
+            going.remove(worker)
+            return None
+
+    for worker in list(going):
         worker.runs = 2
-        samples, _ = worker.burst(warm=1)
-        worker.stop()
-        worker.runs = int(min(500, max(min_runs, burst_ms / max(samples[-1], 1e-3))))
+        if taken := burst(worker, warm=1):
+            worker.runs = int(min(500, max(min_runs, burst_ms / max(taken[0][-1], 1e-3))))
     for turn in range(rounds):
-        at = turn % max(1, len(workers))
-        for worker in [*workers[at:], *workers[:at]]:
-            samples, lost = worker.burst(warm=2)
+        at = turn % max(1, len(going))
+        for worker in [*going[at:], *going[:at]]:
+            taken = burst(worker, warm=2)
+            if taken is None:
+                continue
+            samples, lost = taken
             # with nothing kept so far, the last rounds keep even disturbed bursts: a noisy figure beats none
             if lost < MAX_LOST or (not worker.samples_ms and turn >= rounds - 2):
                 worker.samples_ms += samples
             if lost >= MAX_LOST:
                 worker.dropped += 1
-            worker.stop()
         after_round()
