@@ -249,6 +249,13 @@ class Emitter:
         """`a` where the condition holds, else `b`."""
         return Pointer(self, self.builder.select(condition.value, a.address, b.address), a.dtype)
 
+    def either(self, first: Condition, *others: Condition) -> Condition:
+        """Whether any of some conditions holds."""
+        value = first.value
+        for other in others:
+            value = self.builder.or_(value, other.value)
+        return Condition(value)
+
     # control
 
     @contextmanager
@@ -430,4 +437,3 @@ class Emitter:
         """An intrinsic of LLVM by its name."""
         known = self.builder.module.globals.get(name)
         return ir.Function(self.builder.module, type, name) if known is None else known
-

@@ -121,19 +121,14 @@ class Gemm(Kernel):
     ) -> None:
         """`body(panel)` for the panels from `first` to `last`; `panel(row, x)` emits a tile of it."""
 
-        def emit_panel(vectors: int, column: Index) -> None:
+        def emit_panel(column: Index, vectors: int) -> None:
             def tile(row: Number, x: Pointer | None) -> None:
                 rows = p["x"] + row * n["k"] if x is None else x
                 self._tile(e, p, n, row, rows, p["weight"] + column * n["k"], column, vectors)
 
             body(tile)
 
-        wide_width, lanes = self.vectors * e.isa.lanes, e.isa.lanes
-        with e.loop(first, e.smaller(last, n["wide"])) as loop:
-            emit_panel(self.vectors, loop.index * wide_width)
-        if self.vectors > 1:
-            with e.loop(e.larger(first, n["wide"]), last) as loop:
-                emit_panel(self.vectors - 1, loop.index * (wide_width - lanes) + n["wide"] * lanes)
+        each_panel(e, self.vectors, n["wide"], first, last, emit_panel)
 
     def _tile(
         self,
@@ -143,39 +138,54 @@ class Gemm(Kernel):
         row: Number,
         x: Pointer,
         weight: Pointer,
-        column: Number,
+        column: Index,
         vectors: int,
     ) -> None:
-        lanes = e.isa.lanes
         sums = multiply_tile(e, [x + n["k"] * i for i in range(self.rows)], weight, n["k"], vectors)
-        columns = [column + v * lanes for v in range(vectors)]
-        pieces = [(0, lanes)]
-        if self.columns:
-            pieces = list(zip_offsets(lane_pieces(self.columns, lanes)))
-        else:
-            columns[-1] = e.index(e.smaller(columns[-1], n["n"] - lanes))
-        biases = [e.load(p["bias"] + c, lanes) for c in columns]
-        for i in range(self.rows):
-            for v in range(vectors):
-                total = sums[i][v] + biases[v]
-                for offset, piece in pieces:
-                    value = total if piece == lanes else e.part(total, offset, piece)
-                    at = (row + i) * n["n"] + columns[v] + offset
-                    if self.residual:
-                        value = value + e.load(p["residual"] + at, piece)
-                    e.store(activate(e, value, self.activation), p["result"] + at)
+        finish_tile(
+            e,
+            sums,
+            column,
+            n["n"],
+            bias=p["bias"],
+            residual=p["residual"] + row * n["n"] if self.residual else None,
+            result=p["result"] + row * n["n"],
+            row_length=n["n"],
+            activation=self.activation,
+            columns=self.columns,
+        )
 
 
 _Panel = Callable[[Number, "Pointer | None"], None]
 
 
+def each_panel(
+    e: Emitter, vectors: int, wide: Number, first: Number, last: Number, body: Callable[[Index, int], None]
+) -> None:
+    """`body(first column, vectors)` for panels `first` to `last`, of which the first `wide` are `vectors` wide."""
+    lanes = e.isa.lanes
+    with e.loop(first, e.smaller(last, wide)) as loop:
+        body(loop.index * (vectors * lanes), vectors)
+    if vectors > 1:
+        with e.loop(e.larger(first, wide), last) as loop:
+            body((loop.index * (vectors - 1) + wide) * lanes, vectors - 1)
+
+
 def multiply_tile(e: Emitter, rows: Sequence[Pointer], weight: Pointer, k: Number, vectors: int) -> list[list[Vector]]:
     """Sums over k of x[row][k] * weight[k][column], for each row and each vector of columns; weight is [k, columns]."""
-    lanes = e.isa.lanes
-    width = vectors * lanes
-    zero = e.constant(0, lanes)
+    sums = add_products(e, rows, weight, k, [e.constant(0, e.isa.lanes)] * (len(rows) * vectors))
+    return [sums[i * vectors : (i + 1) * vectors] for i in range(len(rows))]
 
-    def steps(start: Index, count: int, sums: list[Vector]) -> list[Vector]:
+
+def add_products(
+    e: Emitter, rows: Sequence[Pointer], weight: Pointer, k: Number, sums: Sequence[Vector]
+) -> list[Vector]:
+    """`sums`, row by row, plus what `multiply_tile` computes; a `k` known when the code is made is unrolled."""
+    lanes = e.isa.lanes
+    vectors = len(sums) // len(rows)
+    width = vectors * lanes
+
+    def steps(start: Number, count: int, sums: Sequence[Vector]) -> list[Vector]:
         for step in range(count):
             columns = [e.load(weight + start * width + (step * width + v * lanes), lanes) for v in range(vectors)]
             added = []
@@ -183,14 +193,52 @@ def multiply_tile(e: Emitter, rows: Sequence[Pointer], weight: Pointer, k: Numbe
                 value = e.broadcast(row + start + step, lanes)
                 added += [e.multiply_add(value, c, sums[i * vectors + v]) for v, c in enumerate(columns)]
             sums = added
-        return sums
+        return list(sums)
 
-    whole = e.index(k) // UNROLL * UNROLL
-    with e.loop(0, whole, UNROLL, [zero] * (len(rows) * vectors), unroll=1) as loop:
+    if isinstance(k, int):
+        return steps(0, k, sums)
+    whole = k // UNROLL * UNROLL
+    with e.loop(0, whole, UNROLL, sums, unroll=1) as loop:
         loop.values = steps(loop.index, UNROLL, loop.values)
     with e.loop(whole, k, 1, loop.values, unroll=1) as rest:
         rest.values = steps(rest.index, 1, rest.values)
-    return [rest.values[i * vectors : (i + 1) * vectors] for i in range(len(rows))]
+    return rest.values
+
+
+def finish_tile(
+    e: Emitter,
+    sums: Sequence[Sequence[Vector]],
+    column: Index,
+    features: Number,
+    *,
+    bias: Pointer,
+    residual: Pointer | None,
+    result: Pointer,
+    row_length: Number,
+    activation: Activation,
+    columns: int,
+) -> None:
+    """Store activation(sums + bias + residual) of rows of `row_length` elements, from `column` of `features` on.
+
+    The last vector moves back to end with the features; `columns` is their number where it is less than a vector.
+    """
+    lanes = e.isa.lanes
+    places: list[Number] = [column + v * lanes for v in range(len(sums[0]))]
+    pieces = [(0, lanes)]
+    if columns:
+        pieces = list(zip_offsets(lane_pieces(columns, lanes)))
+    else:
+        places[-1] = e.smaller(places[-1], features - lanes)
+    biases = [e.load(bias + place, lanes) for place in places]
+    for i, row in enumerate(sums):
+        for total, place, constant in zip(row, places, biases, strict=True):
+            value = total + constant
+            for offset, piece in pieces:
+                at = row_length * i + place + offset
+                part = value if piece == lanes else e.part(value, offset, piece)
+                if residual is not None:
+                    part = part + e.load(residual + at, piece)
+                e.store(activate(e, part, activation), result + at)
 
 
 def zip_offsets(pieces: Sequence[int]) -> Iterator[tuple[int, int]]:
