@@ -256,6 +256,10 @@ class Emitter:
             value = self.builder.or_(value, other.value)
         return Condition(value)
 
+    def neither(self, *conditions: Condition) -> Condition:
+        """Whether none of some conditions holds."""
+        return Condition(self.builder.not_(self.either(*conditions).value))
+
     # control
 
     @contextmanager
