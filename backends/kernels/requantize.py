@@ -1,0 +1,95 @@
+"""From exact int32 sums to results, in registers: the float32 steps of docs/integers.md, each rounded by itself.
+
+Nothing here may become a fused multiply-add: products and sums are emitted apart, and LLVM contracts only what asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nascompiler.backends.kernels.activation import clip
+from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
+from nascompiler.ir.types import DType
+
+_MAGIC = 1.5 * 2**23
+"""Added to a float below 2 ** 22 it rounds it to the nearest integer, halves to the even one, in the low bits."""
+_MAGIC_BITS = int(np.asarray(_MAGIC, np.float32).view(np.int32))
+_SIXTH = float(np.float32(1 / 6))
+
+
+@dataclass(frozen=True)
+class Requantization:
+    """What a kernel makes of its sums: the type of the result, float32 or of at most 16 bits, and the activation.
+
+    relu and relu6 of integers are limits, which arrive as sizes: their activation is "none" here.
+    """
+
+    dtype: DType
+    activation: str = "none"
+
+    def __str__(self) -> str:
+        return f"{self.dtype}_{self.activation}".removesuffix("_none")
+
+    @property
+    def pointers(self) -> Mapping[str, DType]:
+        """The arrays that are read: scale [channels], and inverse_scale [1], 1 / the result's scale."""
+        is_real_first = self.activation != "none" and not self.dtype.is_float
+        return dict.fromkeys(["scale", *["inverse_scale"] * is_real_first], DType.F32)
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        """The result's zero point and limits."""
+        return () if self.dtype.is_float else ("zero_point", "low", "high")
+
+    def prepare(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index], lanes: int) -> Requantizer:
+        """Emit what all sums share."""
+        if self.dtype.is_float:
+            return Requantizer(e, self, lanes)
+        low, high = (e.convert(e.splat_index(n[name] - n["zero_point"], lanes), DType.F32) for name in ("low", "high"))
+        inverse = e.broadcast(p["inverse_scale"], lanes) if "inverse_scale" in self.pointers else None
+        offset = e.splat_index(n["zero_point"] - _MAGIC_BITS, lanes)
+        return Requantizer(e, self, lanes, low, high, offset, inverse)
+
+
+@dataclass(frozen=True)
+class Requantizer:
+    """Emits the results of sums."""
+
+    emitter: Emitter
+    kind: Requantization
+    lanes: int
+    low: Vector | None = None
+    high: Vector | None = None
+    offset: Vector | None = None
+    inverse_scale: Vector | None = None
+
+    def __call__(self, sums: Vector, scale: Vector) -> Vector:
+        """The results of int32 sums, with the scales of their channels, in the result's type."""
+        real = self.emitter.convert(sums, DType.F32) * scale
+        if self.kind.dtype.is_float:
+            return activate(self.emitter, real, self.kind.activation)
+        if self.inverse_scale is not None:
+            real = activate(self.emitter, real, self.kind.activation) * self.inverse_scale
+        return self.round(real)
+
+    def round(self, f: Vector) -> Vector:
+        """clamp(rint(f) + zero_point, low, high), clamped first, which is the same, in the result's type."""
+        e = self.emitter
+        assert self.low is not None
+        assert self.high is not None
+        assert self.offset is not None
+        clamped = e.at_most(e.at_least(f, self.low), self.high)
+        return e.convert(e.bits(clamped + _MAGIC, DType.I32) + self.offset, self.kind.dtype)
+
+
+def activate(e: Emitter, x: Vector, activation: str) -> Vector:
+    """An activation in float32, step by step, as `arithmetic.activate` of the qnn dialect."""
+    if activation == "none":
+        return x
+    if activation in ("relu", "relu6"):
+        return clip(e, x, 0, 6 if activation == "relu6" else float("inf"))
+    gate = clip(e, x * _SIXTH + 0.5, 0, 1)
+    return gate if activation == "hard_sigmoid" else x * gate
