@@ -8,6 +8,7 @@ import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.kernels import gemv
 from nascompiler.backends.kernels.gemm import Gemm, Panels
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
@@ -23,10 +24,12 @@ CHUNKS = 8
 def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """Packed-weight products, by every register tile that fits; rows outside, or panels when weights fill the cache."""
     x, weight, _, *residual = call.operands
-    if call.op == "cpu.conv2d" and not _is_pointwise(call):
+    if call.op == "cpu.conv2d" and not is_pointwise(call):
         return ()
     k, n = weight.static_shape[-2:]
     m = x.size // k
+    if m <= gemv.MOST_ROWS:
+        return ()
     isa = target.isa
     found = []
     for rows, vectors in _tiles(m, n, target):
@@ -58,7 +61,8 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
     return found
 
 
-def _is_pointwise(call: KernelCall) -> bool:
+def is_pointwise(call: KernelCall) -> bool:
+    """Whether a convolution multiplies each pixel by one matrix."""
     kernel = call.operands[1].static_shape[:2]
     return kernel == (1, 1) and call["strides"] == (1, 1) and not any(call["padding"]) and call["groups"] == 1
 
