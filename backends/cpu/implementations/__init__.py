@@ -1,5 +1,5 @@
 """The kernels that can compute each call, a module for each family; importing this package registers them all."""
 
-from nascompiler.backends.cpu.implementations import convolution, pointwise
+from nascompiler.backends.cpu.implementations import convolution, depthwise, pointwise
 
-__all__ = ["convolution", "pointwise"]
+__all__ = ["convolution", "depthwise", "pointwise"]
