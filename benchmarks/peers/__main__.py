@@ -27,13 +27,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for number, (model, dtype, threads) in enumerate(groups, 1):
             say(f"[{number}/{len(groups)}] {model}, {dtype}, {threads} thread(s)")
             folder = given.folder / "models" / model
-            found = measure(model, given.peers, dtype, threads, folder, rounds=given.rounds, burst_ms=given.burst_ms)
+            peers = given.peers
+            found = measure(
+                model, peers, dtype, threads, folder, rounds=given.rounds, burst_ms=given.burst_ms, nice=given.nice
+            )
             lines += found
             for line in found:
                 print(line.to_json(), file=file, flush=True)
     results = [line for line in lines if isinstance(line, Result)]
     for drawn in tables(results):
-        table(drawn.columns, drawn.rows, title=drawn.title)
+        print(drawn.title)
+        table(drawn.columns, drawn.rows)
         print()
     for text in failure_lines([line for line in lines if isinstance(line, Failure)]):
         print(text)
@@ -52,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
     )
     options.add_argument("--rounds", type=positive, default=12, metavar="N", help="bursts of each runtime (12)")
     options.add_argument("--burst-ms", type=positive, default=600, metavar="MS", help="length of a burst (600)")
+    options.add_argument(
+        "--nice", type=int, default=0, metavar="N", help="priority while measured, -20 to 19; below 0 needs root (0)"
+    )
     options.add_argument(
         "--folder", type=Path, default=Path("out/peers"), help="for models, results and plot (out/peers)"
     )

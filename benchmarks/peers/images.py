@@ -21,7 +21,8 @@ def images(count: int, seed: int) -> NDArray[np.float32]:
     pixels = np.fft.ifft2(spectrum / radius).real
     pixels = (pixels - pixels.mean((2, 3), keepdims=True)) / pixels.std((2, 3), keepdims=True)
     pixels = 0.7 * pixels[:, :1] + 0.5 * pixels
-    return np.clip(pixels, -2.1, 2.6).astype(np.float32)
+    clipped: NDArray[np.float32] = np.clip(pixels, -2.1, 2.6).astype(np.float32)
+    return clipped
 
 
 def calibration_images() -> NDArray[np.float32]:

@@ -19,9 +19,10 @@ from nascompiler.bench.turns import Worker, measure_in_turns
 
 
 def measure(
-    model: str, peers: Sequence[str], dtype: str, threads: int, folder: Path, *, rounds: int, burst_ms: float
+    model: str, peers: Sequence[str], dtype: str, threads: int, folder: Path, *, rounds: int, burst_ms: float, nice: int
 ) -> list[Result | Failure]:
-    """A line for every peer, in their order. Model files that `folder` lacks are made first."""
+    """A line for every peer, in their order; `nice` is the priority they are measured at. Model files that `folder`
+    lacks are made first."""
     folder.mkdir(parents=True, exist_ok=True)
     failures = {peer: reason for peer in peers if (reason := _obstacle(model, peer, dtype, folder))}
     with tempfile.TemporaryDirectory(prefix="peers-") as scratch, open(folder / "workers.log", "ab") as log:
@@ -29,7 +30,7 @@ def measure(
         workers = [
             Worker(peer, command(peer, dtype, threads, folder, path), threads, log) for peer, path in answers.items()
         ]
-        session = _Session(folder, sorted(os.sched_getaffinity(0))[-threads:], failures)
+        session = _Session(folder, sorted(os.sched_getaffinity(0))[-threads:], nice, failures)
         by_name = {worker.name: worker for worker in workers}
         try:
             ready = [worker for worker in workers if session.load(worker, answers[worker.name])]
@@ -71,9 +72,10 @@ def _obstacle(model: str, peer: str, dtype: str, folder: Path) -> str | None:
 class _Session:
     """What is noted about the workers of one network."""
 
-    def __init__(self, folder: Path, cpus: Sequence[int], failures: dict[str, str]) -> None:
+    def __init__(self, folder: Path, cpus: Sequence[int], nice: int, failures: dict[str, str]) -> None:
         self.reference = folder / "reference.npy"
         self.cpus = cpus
+        self.nice = nice
         self.failures = failures
         self.accuracies: dict[str, Accuracy] = {}
         self.rounds_ms: dict[str, list[float | None]] = {}
@@ -85,6 +87,8 @@ class _Session:
             worker.start()
             self.accuracies[worker.name] = accuracy(np.load(answers), np.load(self.reference))
             worker.pin(self.cpus)
+            if self.nice:
+                worker.prioritise(self.nice)
             worker.watch_memory()
             worker.stop()
         except (DeviceError, OSError, ValueError) as error:

@@ -41,7 +41,7 @@ def build(name: str) -> nn.Module:
     Raises KeyError for a name that is not in NETWORKS.
     """
     torch.manual_seed(sum(map(ord, name)))
-    network = ARCHITECTURES[name]()
+    network: nn.Module = ARCHITECTURES[name]()
     with torch.no_grad():
         _draw_weights(network)
         _settle_statistics(network)

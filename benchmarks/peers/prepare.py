@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,13 +170,14 @@ def litert_int8(model: str, folder: Path) -> None:
 
 
 def ncnn_fp32(model: str, folder: Path) -> None:
-    import torch
+    from torch import jit, zeros
 
     from benchmarks.peers import networks
 
     scratch = folder / "pnnx"
     scratch.mkdir(exist_ok=True)
-    torch.jit.trace(networks.build(model), torch.zeros(SHAPE)).save(str(scratch / "network.pt"))
+    trace: Any = jit.trace
+    trace(networks.build(model), zeros(SHAPE)).save(str(scratch / "network.pt"))
     converter = Path(sys.executable).parent / "pnnx"
     shape = ",".join(map(str, SHAPE))
     subprocess.run([str(converter), "network.pt", f"inputshape=[{shape}]", "fp16=0"], cwd=scratch, check=True)
@@ -229,7 +231,8 @@ def torch_fp32(model: str, folder: Path) -> None:
 
     settings.freezing = True
     settings.cpp.dynamic_threads = True  # as many as it is run with, not as many as it was compiled with
-    network = networks.build(model).to(memory_format=torch.channels_last)
+    network: Any = networks.build(model)
+    network = network.to(memory_format=torch.channels_last)  # of which torch's types know nothing
     example = torch.zeros(SHAPE).to(memory_format=torch.channels_last)
     with torch.no_grad():
         program = torch.export.export(network, (example,))

@@ -62,6 +62,17 @@ class Worker:
             with suppress(ProcessLookupError):  # the thread has ended
                 os.sched_setaffinity(int(task.name), cpus)
 
+    def prioritise(self, nice: int) -> None:
+        """Give the process this priority, -20 to 19; raises DeviceError where that is not allowed."""
+        try:
+            for task in Path(f"/proc/{self._process.pid}/task").iterdir():
+                os.setpriority(os.PRIO_PROCESS, int(task.name), nice)
+            group = Path(f"/proc/{self._process.pid}/autogroup")
+            if group.exists():  # sessions share the CPU by the nice of their group, whatever that of their processes
+                group.write_text(str(nice), encoding="ascii")
+        except OSError as error:
+            raise DeviceError(f"{self.name}: cannot run at priority {nice}: {error.strerror}") from None
+
     def ask(self, command: str, answer: str) -> Any:
         """Send a command while running, and return the value under the key `answer` of the reply."""
         stdin = self._process.stdin
