@@ -375,6 +375,10 @@ class Emitter:
         name = "fma" if self.isa.fused_multiply_add else "fmuladd"
         return self._intrinsic(f"llvm.{name}.v{a.lanes}f32", a, b, c)
 
+    def dot_bytes(self, sums: Vector, unsigned: Vector, signed: Vector) -> Vector:
+        """sums + the products of four unsigned and four signed bytes in every 32-bit lane; for `dots` with "vnni"."""
+        return self._intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * sums.lanes}", sums, unsigned, signed)
+
     def select(self, condition: Any, a: Vector, b: Vector | float) -> Vector:
         """`a` in the lanes where the condition (of `Vector.less` and its like) holds, else `b`."""
         other = b if isinstance(b, Vector) else self.constant(b, a.lanes, a.dtype)
