@@ -25,10 +25,10 @@ class Convolution(Kernel):
 
     Sizes: `rows` = N * OH; `segments` of `k` elements make a kernel row, `extent` is what a dilated kernel spans and
     `span` = (pixels - 1) * stride + extent, `wide` and `narrow` are the panels of one group. The workspace has
-    kernel_height * span * c floats for each chunk, and a vector more. `segment` and `step` are k and the distance
-    between neighbouring windows where the code depends on them (short segments, unrolled), otherwise 0. `columns` is
-    the channels of a group where they are less than a vector, otherwise 0. Threads share rows of the result, or panels
-    when `panels_outside`.
+    kernel_height * span * c floats for each chunk, and a vector more. `divisor` of k is how far its loop is unrolled.
+    `step` is the distance of neighbouring windows where the code depends on it, so that they need no addresses of their
+    own, otherwise 0. `columns` is the channels of a group where they are less than a vector, otherwise 0. Threads share
+    rows of the result, or panels when `panels_outside`.
     """
 
     pixels: int
@@ -37,7 +37,7 @@ class Convolution(Kernel):
     residual: bool = False
     panels_outside: bool = False
     columns: int = 0
-    segment: int = 0
+    divisor: int = 1
     step: int = 0
 
     name: ClassVar[str] = "convolution_f32"
@@ -128,15 +128,14 @@ class Convolution(Kernel):
     def _sums(
         self, e: Emitter, n: Mapping[str, Index], x: Pointer, below: Index, weight: Pointer, vectors: int
     ) -> list[list[Vector]]:
-        width = vectors * e.isa.lanes
-        k: Number = self.segment or n["k"]
+        k, width = n["k"], vectors * e.isa.lanes
         step: Number = self.step or n["stride_width"] * n["c"]
         with e.loop(0, n["kernel_height"], carried=[e.constant(0, e.isa.lanes)] * (self.pixels * vectors)) as row:
             with e.loop(0, n["segments"], carried=row.values) as segment:
                 start = x + row.index * below + segment.index * n["dilation_width"] * n["c"]
                 pixels = [start + step * i for i in range(self.pixels)]
                 taps = weight + (row.index * n["segments"] + segment.index) * (k * width)
-                segment.values = add_products(e, pixels, taps, k, segment.values)
+                segment.values = add_products(e, pixels, taps, k, segment.values, self.divisor)
             row.values = segment.values
         return [row.values[i * vectors : (i + 1) * vectors] for i in range(self.pixels)]
 

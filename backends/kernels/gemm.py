@@ -178,14 +178,14 @@ def multiply_tile(e: Emitter, rows: Sequence[Pointer], weight: Pointer, k: Numbe
 
 
 def add_products(
-    e: Emitter, rows: Sequence[Pointer], weight: Pointer, k: Number, sums: Sequence[Vector]
+    e: Emitter, rows: Sequence[Pointer], weight: Pointer, k: Number, sums: Sequence[Vector], divisor: int = 0
 ) -> list[Vector]:
-    """`sums`, row by row, plus what `multiply_tile` computes; a `k` known when the code is made is unrolled."""
+    """`sums`, row by row, plus what `multiply_tile` computes; `divisor` of k is how many steps stand in a row."""
     lanes = e.isa.lanes
     vectors = len(sums) // len(rows)
     width = vectors * lanes
 
-    def steps(start: Number, count: int, sums: Sequence[Vector]) -> list[Vector]:
+    def steps(start: Index, count: int, sums: Sequence[Vector]) -> list[Vector]:
         for step in range(count):
             columns = [e.load(weight + start * width + (step * width + v * lanes), lanes) for v in range(vectors)]
             added = []
@@ -195,9 +195,11 @@ def add_products(
             sums = added
         return list(sums)
 
-    if isinstance(k, int):
-        return steps(0, k, sums)
-    whole = k // UNROLL * UNROLL
+    if divisor:
+        with e.loop(0, k, divisor, sums, unroll=1) as loop:
+            loop.values = steps(loop.index, divisor, loop.values)
+        return loop.values
+    whole = e.index(k) // UNROLL * UNROLL
     with e.loop(0, whole, UNROLL, sums, unroll=1) as loop:
         loop.values = steps(loop.index, UNROLL, loop.values)
     with e.loop(whole, k, 1, loop.values, unroll=1) as rest:

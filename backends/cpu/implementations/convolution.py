@@ -15,11 +15,14 @@ from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.target import Isa, Target
 from nascompiler.ir.types import Array
 
-LONGEST_UNROLLED = 24
-"""Elements of a kernel row for which unrolled code is worth its length: those of stems, 7 columns of 3 channels."""
-
 MOST_PIXELS = 16
-"""Pixels of a tile whose addresses are constants apart, as in stems."""
+"""Pixels of a tile whose addresses are known distances apart."""
+
+LONGEST_STEP = 32
+"""Distance of neighbouring windows up to which it goes into the code, as in stems; each makes a kernel of its own."""
+
+MOST_UNROLLED = 8
+"""Steps over a segment between two branches."""
 
 
 @implements("cpu.conv2d")
@@ -34,9 +37,12 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
     is_one_segment = window.groups == 1 and (kernel_width == 1 or window.dilation[1] == 1)
     segments = 1 if is_one_segment else kernel_width
     k = kernel_width // segments * (window.channels // window.groups)
-    is_unrolled = k <= LONGEST_UNROLLED
+    step = window.strides[1] * window.channels
+    step = step if step <= LONGEST_STEP else 0
+    # overlapping windows in one piece of code would make LLVM keep the elements they share in registers it lacks
+    divisor = max(d for d in range(1, min(MOST_UNROLLED, step or k) + 1) if k % d == 0)
     found = []
-    for pixels, vectors in _tiles(window.output[1], features, isa, MOST_PIXELS if is_unrolled else MOST_ROWS):
+    for pixels, vectors in _tiles(window.output[1], features, isa, MOST_PIXELS if step else MOST_ROWS):
         panels = Panels.of(features, isa.lanes, vectors)
         assert panels is not None
         span = (pixels - 1) * window.strides[1] + (kernel_width - 1) * window.dilation[1] + 1
@@ -50,8 +56,8 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
                 residual=bool(residual),
                 panels_outside=panels_outside,
                 columns=features if features < isa.lanes else 0,
-                segment=k if is_unrolled else 0,
-                step=window.strides[1] * window.channels if is_unrolled else 0,
+                divisor=divisor,
+                step=step,
             )
             rows = window.batch * window.output[0]
             chunks = min(panels.wide + panels.narrow if panels_outside else rows, CHUNKS)
