@@ -111,4 +111,5 @@ class _Rewriter:
 
     def _emit_call(self, symbol: str, arguments: Any, types: Any) -> Any:
         fields = [self.mapped.get(field, field) for field in arguments.fields]  # numbers stand for themselves
-        return self.builder.emit(relax.call_dps_packed(symbol, fields, out_ty=list(types)))
+        results = [part for type in types for part in (type.fields if isinstance(type, relax.TupleType) else [type])]
+        return self.builder.emit(relax.call_dps_packed(symbol, fields, out_ty=results))
