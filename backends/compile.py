@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from nascompiler.backends.artifact import AFTER, BEFORE, LIBRARY, PLACEMENT, WEIGHTS, new_folder, write_weights
 from nascompiler.backends.cpu.assign_kernels import AssignKernels
+from nascompiler.backends.cpu.choice import Choices, calls_of, choose
+from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import Placement, placement_table
 from nascompiler.backends.manifest import NAME, CallSpec, Manifest, TensorSpec, WeightSpec, file_hash
 from nascompiler.backends.target import Target, parse_target
@@ -23,6 +25,9 @@ from nascompiler.passes.infrastructure.instruments import Instrument
 from nascompiler.passes.infrastructure.manager import run_pipeline
 from nascompiler.passes.infrastructure.pipeline import Pipeline, Step
 from nascompiler.passes.pipelines import NETWORK
+
+Chooser = Callable[[Iterable[KernelCall], Target], Choices]
+"""Says by which variant each of some calls is computed on a target."""
 
 
 @dataclass(frozen=True)
@@ -59,28 +64,34 @@ def compile_graph(
     pipeline: str | None = None,
     overwrite: bool = False,
     instruments: Sequence[Instrument] = (),
+    choose: Chooser = choose,
 ) -> Compiled:
     """Compile a graph for a target and write the artifact to `folder`.
 
-    `pipeline` replaces the default one; kernels are assigned at its end where it does not do so itself. The folder
-    appears whole or not at all. Raises UsageError when it exists (see `new_folder`) and for a broken pipeline,
-    ModelError for a graph that cannot be lowered, every reason listed, DeviceError when TVM cannot be used.
+    `pipeline` replaces the default one; kernels are assigned at its end where it does not do so itself; `choose` says
+    by which variant each call is computed. The folder appears whole or not at all.
+
+    Raises UsageError when the folder exists (see `new_folder`) and for a broken pipeline, ModelError for a graph that
+    cannot be lowered, every reason listed, DeviceError when TVM cannot be used.
     """
     chosen = parse_target(target)
     text = _with_kernels(default_pipeline(target) if pipeline is None else pipeline, target)
     with new_folder(Path(folder), overwrite=overwrite) as place:
         lowered_graph = run_pipeline(graph, text, instruments=instruments)
-        return _write(graph, lowered_graph, chosen, text, place, Path(folder))
+        choices = choose(calls_of(lowered_graph).values(), chosen)
+        return _write(graph, lowered_graph, chosen, choices, text, place, Path(folder))
 
 
-def _write(before: Graph, after: Graph, target: Target, pipeline: str, place: Path, folder: Path) -> Compiled:
+def _write(
+    before: Graph, after: Graph, target: Target, choices: Choices, pipeline: str, place: Path, folder: Path
+) -> Compiled:
     from nascompiler.backends.tvm_adapter.build import build_library
     from nascompiler.backends.tvm_adapter.lower import lower
 
-    lowered = lower(after, target)
+    lowered = lower(after, target, choices)
     report = build_library(lowered, target, place / LIBRARY)
     offsets = write_weights(lowered.weights.arrays, place / WEIGHTS)
-    placement = placement_table(after, target)
+    placement = placement_table(after, target, choices)
     save(before, place / BEFORE)
     write_text(place / AFTER, print_graph(after))
     write_text(place / PLACEMENT, json.dumps([asdict(row) for row in placement], indent=1) + "\n")
@@ -113,6 +124,7 @@ def _write(before: Graph, after: Graph, target: Target, pipeline: str, place: Pa
             for offset, t in zip(offsets, lowered.weights.types, strict=True)
         ),
         calls=tuple(calls),
+        variants={text: choice.variant for text, choice in choices.items()},
         files={path.name: file_hash(path.read_bytes()) for path in sorted(place.iterdir())},
     )
     write_text(place / NAME, manifest.to_json())

@@ -15,3 +15,15 @@ class DeviceError(Error):
     """A device, toolchain or artifact that cannot be used on this machine as it is."""
 
     exit_code = 5
+
+
+class StoreError(Error):
+    """A file of measurements that is damaged, of another version, or not to be read or written."""
+
+    exit_code = 5
+
+
+class TuningError(Error):
+    """Tuning in which nothing could be measured."""
+
+    exit_code = 6

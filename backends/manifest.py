@@ -12,7 +12,7 @@ from typing import Any
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.types import DType, TensorType
 
-FORMAT = 2
+FORMAT = 3
 NAME = "manifest.json"
 
 
@@ -56,7 +56,11 @@ class CallSpec:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What `manifest.json` says. `files` has the SHA-256 of every other file of the artifact by name."""
+    """What `manifest.json` says.
+
+    `variants` has the variant chosen for each kernel call, by its canonical text; `files` the SHA-256 of every other
+    file of the artifact by name.
+    """
 
     name: str
     target: str
@@ -70,6 +74,7 @@ class Manifest:
     outputs: tuple[TensorSpec, ...]
     weights: tuple[WeightSpec, ...]
     calls: tuple[CallSpec, ...]
+    variants: Mapping[str, str]
     files: Mapping[str, str]
     format: int = FORMAT
 
@@ -121,6 +126,7 @@ def _typed(data: Mapping[str, Any]) -> dict[str, Any]:
             )
             for c in data["calls"]
         ),
+        "variants": {str(k): str(v) for k, v in data["variants"].items()},
         "files": {str(k): str(v) for k, v in data["files"].items()},
     }
 

@@ -1,16 +1,104 @@
-"""Which of the ways to compute a kernel call is taken."""
+"""Which of the ways to compute a kernel call is taken: the fastest that was measured, or the default."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
 from nascompiler.backends.cpu.implementation import Implementation, candidates
 from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.store import Measurements, Tuning, known_measurements
 from nascompiler.backends.target import Target
-from nascompiler.ir.graph import Node
+from nascompiler.ir.errors import UsageError, choices_text
+from nascompiler.ir.graph import Graph
+from nascompiler.ir.ops import OPS
+
+TEMPLATE = "template"
+"""The variant that is a loop nest written in TIR, see tvm_adapter.templates."""
+
+TVM = "tvm"
+"""The variant that is the call's definition in nn, fused and scheduled by TVM."""
+
+TEMPLATED = frozenset(
+    f"cpu.{name}"
+    for name in (
+        "conv2d",
+        "depthwise_conv2d",
+        "linear",
+        "squeeze_excite",
+        "global_average_pool",
+        "average_pool2d",
+        "max_pool2d",
+    )
+)
+"""The ops that have a template."""
 
 
-def choose(node: Node, target: Target) -> Implementation | None:
-    """The implementation of a node, or None when a template, TVM or no code at all computes it."""
-    if node.op.dialect == "nn":
-        return None
-    found = candidates(KernelCall.of(node), target)
-    return found[0] if found else None
+@dataclass(frozen=True)
+class Choice:
+    """The variant that computes a call, with its implementation unless it is TEMPLATE or TVM, and why it is taken."""
+
+    variant: str
+    implementation: Implementation | None
+    reason: str
+
+
+Choices = Mapping[str, Choice]
+"""By the text of the call."""
+
+
+def variants(call: KernelCall, target: Target) -> dict[str, Implementation | None]:
+    """All ways to compute a call by name, the default first; those by template and by TVM are no implementations."""
+    found: dict[str, Implementation | None] = {}
+    for made in candidates(call, target):
+        found.setdefault(made.variant, made)
+    if call.op in TEMPLATED:
+        found[TEMPLATE] = None
+    op = OPS[call.op]
+    if not found or op.dialect != "cpu" or op.decompose is not None:
+        found[TVM] = None
+    return found
+
+
+def calls_of(graph: Graph) -> dict[str, KernelCall]:
+    """The kernel calls of a graph by their text, each once."""
+    made = (n for n in graph.nodes if n.op.dialect != "nn" and all(v.type.size for v in [*n.operands, *n.results]))
+    return {call.text: call for call in map(KernelCall.of, made)}
+
+
+def choose(calls: Iterable[KernelCall], target: Target, known: Measurements | None = None) -> dict[str, Choice]:
+    """What to take for each call by what is `known`: the overlay and the base unless given."""
+    given = {call.text: call for call in calls}
+    tunings = (known_measurements() if known is None else known).tunings(given, target.fingerprint)
+    return {text: _choice(variants(call, target), tunings.get(text)) for text, call in given.items()}
+
+
+def choose_recorded(calls: Iterable[KernelCall], target: Target, recorded: Mapping[str, str]) -> dict[str, Choice]:
+    """The variants that were `recorded` by the calls' texts; raises UsageError listing all that are not to be had."""
+    found: dict[str, Choice] = {}
+    problems = []
+    for call in calls:
+        available = variants(call, target)
+        variant = recorded.get(call.text)
+        if variant is None:
+            problems.append(f"no variant is recorded for {call.text}")
+        elif variant not in available:
+            problems.append(f"there is no variant {variant!r} of {call.text}; there is {choices_text(available)}")
+        else:
+            found[call.text] = Choice(variant, available[variant], "as recorded")
+    if problems:
+        raise UsageError("what is recorded cannot be reproduced: " + "; ".join(problems))
+    return found
+
+
+def _choice(available: Mapping[str, Implementation | None], tuning: Tuning | None) -> Choice:
+    default = next(iter(available))
+    best = None if tuning is None else tuning.best(available, default)
+    if tuning is None or best is None:
+        return Choice(default, available[default], "default: no measurement")
+    time = f"{tuning.kind.value} {best.median_ns / 1000:.1f} µs"
+    if best.variant == default:
+        why = f"{time}, the default: nothing is faster by more than {tuning.noise:.0%}"
+    else:
+        why = f"{time}, {best.gain:.2f}x the default"
+    return Choice(best.variant, available[best.variant], why if tuning.fresh else f"{why} (by earlier kernels)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nascompiler.backends.cpu.assign_kernels import refusal
+from nascompiler.backends.cpu.choice import TEMPLATE, TVM, Choices, calls_of, choose
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.plans import describe
 from nascompiler.backends.target import Target
@@ -31,15 +32,19 @@ class Placement:
     reason: str
 
 
-def placement_table(graph: Graph, target: Target) -> list[Placement]:
-    """The rows of a graph whose kernels are assigned, in order."""
-    return [_row(label, node, target) for node, label in node_labels(graph).items()]
+def placement_table(graph: Graph, target: Target, choices: Choices | None = None) -> list[Placement]:
+    """The rows of a graph whose kernels are assigned, in order; `choices` are by default as measurements have it."""
+    chosen = choose(calls_of(graph).values(), target) if choices is None else choices
+    return [_row(label, node, target, chosen) for node, label in node_labels(graph).items()]
 
 
-def _row(label: str, node: Node, target: Target) -> Placement:
-    if node.op.dialect == "cpu":
-        return Placement(label, node.op.name, "cpu", node.op.name, describe(KernelCall.of(node), target))
+def _row(label: str, node: Node, target: Target, choices: Choices) -> Placement:
     if is_view(node):
         return Placement(label, node.op.name, "cpu", "none", "the same memory under another shape")
-    reason = refusal(node) or "assign-kernels has not run"
-    return Placement(label, node.op.name, "cpu", "tvm", f"{reason}; fused and compiled by TVM")
+    call = KernelCall.of(node)
+    choice = choices.get(call.text)
+    if choice is None or (choice.variant == TVM and node.op.dialect != "cpu"):
+        reason = refusal(node) or "assign-kernels has not run"
+        return Placement(label, node.op.name, "cpu", TVM, f"{reason}; fused and compiled by TVM")
+    reason = f"{describe(call, target)}; {choice.reason}" if choice.variant == TEMPLATE else choice.reason
+    return Placement(label, node.op.name, "cpu", choice.variant, reason)

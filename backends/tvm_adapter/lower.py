@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tvm import relax, te
 
-from nascompiler.backends.cpu.choice import choose
+from nascompiler.backends.cpu.choice import TVM, Choices, calls_of, choose
 from nascompiler.backends.cpu.implementation import WRITTEN, Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import is_view
@@ -35,21 +35,25 @@ from nascompiler.ir.verify import verify
 from nascompiler.passes.fuse_activations import detach_activations
 
 
-def lower(graph: Graph, target: Target) -> Lowered:
-    """The program of a graph whose kernels are assigned; VerificationError lists every node it cannot lower."""
+def lower(graph: Graph, target: Target, choices: Choices | None = None) -> Lowered:
+    """The program of a graph whose kernels are assigned; VerificationError lists every node it cannot lower.
+
+    `choices` say how each call is computed; default: as measurements have it.
+    """
     verify(graph, target.legality)
     graph = graph.clone()
     detach_activations(graph)
     fold_known(graph)
-    expand_composites(graph)
+    chosen = choose(calls_of(graph).values(), target) if choices is None else choices
+    expand_composites(graph, chosen)
     faults = [
         Fault(repr(node), f"{reason} on {target.name}", node.origin)
         for node in graph.nodes
-        if node.op.name not in TEMPLATES and (reason := refusal(node)) is not None
+        if not _has_kernel(node, chosen) and (reason := refusal(node)) is not None
     ]
     if faults:
         raise VerificationError(faults, title=f"graph {graph.name!r} cannot be compiled for {target.name}")
-    return _Lowering(graph, target).run()
+    return _Lowering(graph, target, chosen).run()
 
 
 def fold_known(graph: Graph) -> None:
@@ -67,13 +71,13 @@ def fold_known(graph: Graph) -> None:
             graph.erase(node)
 
 
-def expand_composites(graph: Graph) -> None:
-    """Replace composite ops that have neither kernel nor rule by the nodes that define them."""
+def expand_composites(graph: Graph, choices: Choices) -> None:
+    """Replace composite ops that have neither kernel nor rule, or are left to TVM, by the nodes that define them."""
     changed = True
     while changed:
         changed = False
         for node in graph.nodes:
-            if node.op.name in TEMPLATES or has_rule(node) or node.op.decompose is None:
+            if has_rule(node) or node.op.decompose is None or _has_kernel(node, choices):
                 continue
             builder = Builder(graph, before=node, origin=node.origin)
             made = node.op.decompose(builder, *node.op.padded(node.operands), **node.attributes)
@@ -83,20 +87,30 @@ def expand_composites(graph: Graph) -> None:
             changed = True
 
 
+def _has_kernel(node: Node, choices: Choices) -> bool:
+    """Whether one of our kernels computes a node: by choice, or by its template where nothing is chosen."""
+    choice = choices.get(KernelCall.of(node).text)
+    return node.op.name in TEMPLATES if choice is None else choice.variant != TVM
+
+
 def relax_type(type: TensorType) -> Any:
     """A static tensor type in Relax."""
     return relax.TensorType(type.static_shape, str(type.dtype.numpy))
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, target: Target) -> None:
+    def __init__(self, graph: Graph, target: Target, choices: Choices) -> None:
         self.graph, self.target = graph, target
         self.labels = node_labels(graph)
         self.builder = relax.BlockBuilder()
         self.weights = Weights()
         self.kernels: dict[str, Callable[[], Any]] = {}
         self.objects: dict[str, Kernel] = {}
-        self.implementations: dict[Node, Implementation] = {}
+        self.implementations = {
+            node: choice.implementation
+            for node in graph.nodes
+            if (choice := choices.get(KernelCall.of(node).text)) is not None and choice.implementation is not None
+        }
         self.calls: dict[str, Call] = {}
         self.values: dict[Value, Any] = {}
         self.uses: dict[int, Any] = {}
@@ -126,9 +140,8 @@ class _Lowering:
         self.constants: dict[Node, dict[str, int]] = {}
         for node in self.graph.nodes:
             constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
-            if (implementation := choose(node, self.target)) is not None:
-                self.implementations[node] = implementation
-                made = implementation.constants(constants)
+            if node in self.implementations:
+                made = self.implementations[node].constants(constants)
                 self.constants[node] = {name: self.weights.add(array) for name, array in made.items()}
                 self.tables[node] = []
                 continue

@@ -1,0 +1,83 @@
+"""What a store holds: rows for the variants of a call, measured in turns in one session."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from nascompiler.backends.measure.latency import Kind
+
+
+class Outcome(Enum):
+    """What became of measuring a variant."""
+
+    MEASURED = "measured"
+    COMPILE_ERROR = "compile error"
+    WRONG_RESULT = "wrong result"
+    CRASH = "crash"
+    TIME_OUT = "time-out"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant of a call.
+
+    `median_ns` and `spread_ns` (median absolute deviation) are of `repeats` runs. `gain` is the time of the default
+    over that of this variant, by the median of the rounds in which both ran: 1 for the default itself. A failure has
+    no figures, but `detail` in words.
+    """
+
+    variant: str
+    outcome: Outcome = Outcome.MEASURED
+    median_ns: float = 0.0
+    spread_ns: float = 0.0
+    repeats: int = 0
+    gain: float = 0.0
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Session:
+    """What measurements have in common: target and generator by their fingerprints, kind, versions, conditions.
+
+    `taken_at` is the time in UTC by ISO 8601.
+    """
+
+    target: str
+    generator: str
+    taken_at: str
+    kind: Kind = Kind.MEASURED
+    versions: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All rows of a call from one session; gains within `noise` (0.02 for 2 %) of 1 say nothing.
+
+    `fresh` says that the kernels measured are those of this version.
+    """
+
+    rows: tuple[Row, ...]
+    noise: float
+    kind: Kind
+    fresh: bool
+
+    @property
+    def measured(self) -> dict[str, Row]:
+        """The rows with figures by variant."""
+        return {row.variant: row for row in self.rows if row.outcome is Outcome.MEASURED}
+
+    def best(self, variants: Collection[str], default: str) -> Row | None:
+        """The row to go by among `variants`: `default` unless another is faster by more than the noise.
+
+        None when neither the default nor anything faster was measured.
+        """
+        rows = {name: row for name, row in self.measured.items() if name in variants}
+        reference = rows.get(default)
+        fastest = max(rows.values(), key=lambda row: row.gain, default=None)
+        if fastest is None or fastest.gain <= (reference.gain if reference else 1.0) * (1 + self.noise):
+            return reference
+        return fastest
