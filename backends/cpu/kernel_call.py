@@ -18,13 +18,19 @@ class KernelCall:
     op: str
     attributes: tuple[tuple[str, Attribute], ...]
     operands: tuple[TensorType, ...]
-    result: TensorType
+    results: tuple[TensorType, ...]
 
     @classmethod
     def of(cls, node: Node) -> KernelCall:
         """The call that a node makes."""
         types = tuple(v.type for v in node.operands)
-        return cls(node.op.name, tuple(node.attributes.items()), types, node.result.type)
+        return cls(node.op.name, tuple(node.attributes.items()), types, tuple(v.type for v in node.results))
+
+    @property
+    def result(self) -> TensorType:
+        """The type of the only result."""
+        (result,) = self.results
+        return result
 
     def __getitem__(self, attribute: str) -> Any:
         return dict(self.attributes)[attribute]
@@ -33,7 +39,7 @@ class KernelCall:
     def text(self) -> str:
         """The canonical spelling, the same wherever the call stands."""
         attributes = ", ".join(f"{name}={value!r}" for name, value in self.attributes)
-        return f"{self.op}({', '.join(map(str, self.operands))}){{{attributes}}} -> {self.result}"
+        return f"{self.op}({', '.join(map(str, self.operands))}){{{attributes}}} -> {', '.join(map(str, self.results))}"
 
     def digest(self, *generator: str) -> str:
         """A hash of the call and of what generates its code (target fingerprint, versions)."""

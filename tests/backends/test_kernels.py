@@ -136,6 +136,31 @@ def _others() -> list[Graph]:
     return graphs
 
 
+def _pointwise(seed: int) -> Graph:
+    """Rows and columns that fill no tile and no vector, with few activations: each is a kernel of its own."""
+    generator = np.random.default_rng(2000 + seed)
+    height, width, inputs, outputs = (int(generator.integers(1, most)) for most in (9, 12, 60, 120))
+    activation, parameters = ACTIVATIONS[(0, 1, 2, 8)[seed % 4]]
+    return _fused(
+        generator,
+        "cpu.conv2d",
+        (1 + seed % 2, height, width, inputs),
+        (1, 1, inputs, outputs),
+        (outputs,),
+        activation=activation,
+        activation_parameters=parameters,
+        residual=seed % 3 == 0,
+    )
+
+
+def kernel_graphs(count: int = 20) -> list[Graph]:
+    """Graphs of one kernel call each; with a large count, of all kinds."""
+    graphs = [_random_convolution(seed) for seed in range(count)]
+    graphs += [_random_depthwise(seed) for seed in range(count // 2)]
+    graphs += [_pointwise(seed) for seed in range(count)]
+    return graphs + _others() if count >= 20 else graphs
+
+
 ISAS = [isa["name"] for isa in describe("cpu")["isa"] if isa["architecture"] == detect_host().architecture]
 
 
@@ -144,10 +169,7 @@ def test_kernels_compute_what_their_decomposition_does(isa, tmp_path):
     best = parse_target("cpu").isa.name
     if isa != best and not set(describe("cpu")["isa"][ISAS.index(isa)]["requires"]) <= detect_host().features:
         pytest.skip(f"this machine lacks {isa}")
-    count = 20 if isa == best else 4
-    graphs = [_random_convolution(s) for s in range(count)] + [_random_depthwise(s) for s in range(count // 2)]
-    if isa == best:
-        graphs += _others()
+    graphs = kernel_graphs(20 if isa == best else 4)
     generator = np.random.default_rng(0)
     inputs = [{v.name: _normal(generator, *v.type.static_shape) for v in g.inputs} for g in graphs]
     artifact, results = run_merged(graphs, inputs, tmp_path / isa, f"cpu{{isa={isa}}}")
