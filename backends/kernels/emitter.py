@@ -379,6 +379,13 @@ class Emitter:
         """sums + the products of four unsigned and four signed bytes in every 32-bit lane; for `dots` with "vnni"."""
         return self._intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * sums.lanes}", sums, unsigned, signed)
 
+    def dot_pairs(self, a: Vector, b: Vector) -> Vector:
+        """The sums of both products of 16-bit integers in every 32-bit lane, exact; x86 only."""
+        name = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[a.lanes]
+        pairs = [self.bits(x, DType.I16).value for x in (a, b)]
+        function = self.declare(f"llvm.x86.{name}", ir.FunctionType(a.value.type, [pairs[0].type] * 2))
+        return Vector(self, self.builder.call(function, pairs), DType.I32)
+
     def select(self, condition: Any, a: Vector, b: Vector | float) -> Vector:
         """`a` in the lanes where the condition (of `Vector.less` and its like) holds, else `b`."""
         other = b if isinstance(b, Vector) else self.constant(b, a.lanes, a.dtype)
