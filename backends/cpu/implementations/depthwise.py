@@ -1,0 +1,80 @@
+"""Depthwise convolutions in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from nascompiler.backends.cpu.implementation import Implementation, implements
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.tiling import Window
+from nascompiler.backends.kernels.depthwise import Depthwise, Row
+from nascompiler.backends.target import Target
+from nascompiler.ir.types import Array
+
+CHUNKS = 8
+"""Parts that threads share; few enough that a part is worth the hand-over."""
+
+MOST_COLUMNS = 14
+"""More columns in a tile only lengthen the code."""
+
+BAND = 4
+"""Rows of a large image that are computed before the next channels."""
+
+_DEFAULT_L2_BYTES = 1 << 20
+
+
+@implements("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
+def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """Images that fit the cache with channels outside, others in bands of rows; each by several widths of tiles."""
+    x, weight, _, *residual = call.operands
+    window = Window.of_convolution(x, weight, call.results[0], dict(call.attributes))
+    pooled = call.op == "cpu.depthwise_conv2d_pooled"
+    lanes = min(target.isa.lanes, 1 << window.channels.bit_length() - 1)
+    vectors = -(-window.channels // lanes)
+    height = window.output[0]
+    fits = x.bytes // window.batch <= (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10
+    orders = [(height, "channels")] if pooled else [(height, "channels"), (min(BAND, height), "rows")]
+    found = []
+    for row in _rows(window, target, lanes):
+        for band, outside in orders if fits else reversed(orders):
+            channel_parts = min(vectors, CHUNKS) if band == height else 1
+            row_parts = 1 if pooled else min(-(-CHUNKS // channel_parts), height)
+            found.append(
+                Implementation(
+                    variant=f"tile {row.columns}x{lanes}, {outside} outside",
+                    kernel=Depthwise(
+                        isa=target.isa,
+                        row=row,
+                        activation=(call["activation"], call["activation_parameters"]),
+                        residual=bool(residual),
+                        pooled=pooled,
+                    ),
+                    operands={"x": 0, **({"residual": 3} if residual else {})},
+                    constants=_constants(row),
+                    sizes={
+                        "images": window.batch,
+                        "height": window.size[0],
+                        "width": window.size[1],
+                        "channels": window.channels,
+                        "result_height": height,
+                        "result_width": window.output[1],
+                        "padding_top": window.padding[0],
+                        "row_parts": row_parts,
+                        "channel_parts": channel_parts,
+                        "band": band,
+                    },
+                    chunks=min(window.batch * row_parts * channel_parts, CHUNKS),
+                )
+            )
+    return found
+
+
+def _rows(window: Window, target: Target, lanes: int) -> list[Row]:
+    """How rows can be cut, those that compute the fewest columns first."""
+    most = min(MOST_COLUMNS, target.isa.accumulators, window.output[1])
+    rows = [row for columns in range(1, most + 1) if (row := Row.of(window, columns, lanes)) is not None]
+    return sorted(rows, key=lambda row: -(-window.output[1] // row.columns) * (max(row.columns, 7) + 1))[:3]
+
+
+def _constants(row: Row) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    return lambda operands: {"weight": row.pack(operands[1], operands[2])}
