@@ -11,6 +11,7 @@ import numpy as np
 
 from nascompiler.backends.cpu import dialect as _dialect  # noqa: F401  # registers the ops made here
 from nascompiler.backends.cpu.activation import activation_of
+from nascompiler.backends.cpu.gates import fuse_gates
 from nascompiler.backends.target import parse_target
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.graph import Graph, Node, Value
@@ -38,7 +39,8 @@ class AssignKernels(Pass):
     preserves = Exact()
 
     def run(self, graph: Graph, context: PassContext) -> None:
-        if parse_target(self.target).kind != "cpu":
+        target = parse_target(self.target)
+        if target.kind != "cpu":
             raise UsageError(f"assign-kernels has no kernels for target {self.target}; accepted: cpu")
         detach_activations(graph)  # kernels take activations with parameters, and a residual before them
         for node in list(graph.nodes):
@@ -50,6 +52,7 @@ class AssignKernels(Pass):
                 continue
             KERNELS[node.op.name](graph, node)
             context.count("kernels")
+        fuse_gates(graph, target)
 
 
 @dataclass
@@ -132,6 +135,14 @@ def _same(graph: Graph, node: Node) -> None:
     graph.erase(node)
 
 
+def _squeeze_excite(graph: Graph, node: Node) -> None:
+    x, *weights = node.operands
+    gate = graph.insert("cpu.squeeze_excite_gate", (x, *weights), node.attributes, before=node, origin=node.origin)
+    made = graph.insert("nn.mul", (x, gate.result), before=node, names=_names(node), origin=node.origin)
+    graph.replace_all_uses(node.result, made.result)
+    graph.erase(node)
+
+
 def _fuse(graph: Graph, node: Node, op: str, attributes: dict[str, Any]) -> None:
     """Replace the chain that starts at a linear node by one kernel call, placed where its last node was."""
     chain = _absorb(graph, node)
@@ -191,7 +202,7 @@ KERNELS: dict[str, Callable[[Graph, Node], None]] = {
     "nn.conv2d": _convolution,
     "nn.linear": _linear,
     "nn.matmul": _linear,
-    "nn.squeeze_excite": _same,
+    "nn.squeeze_excite": _squeeze_excite,
     "nn.global_average_pool": _same,
     "nn.average_pool2d": _same,
     "nn.max_pool2d": _same,

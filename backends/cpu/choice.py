@@ -25,7 +25,6 @@ TEMPLATED = frozenset(
         "conv2d",
         "depthwise_conv2d",
         "linear",
-        "squeeze_excite",
         "global_average_pool",
         "average_pool2d",
         "max_pool2d",

@@ -6,6 +6,7 @@ decomposition into nn, so that a graph with kernels assigned evaluates in the re
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nascompiler.backends.cpu.activation import ACTIVATIONS, apply_activation
@@ -129,6 +130,67 @@ def _register_same(name: str, nn: str, summary: str) -> None:
     )
 
 
+def _register_chain(name: str, summary: str, **parts: str) -> None:
+    """Register `cpu.<name>`: calls of other ops one after the other, by the names of their weights; one is depthwise.
+
+    It has the strides and padding of the depthwise one, an activation behind each, and a residual behind the last.
+    """
+    *first, last = parts
+
+    def calls(attributes: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        found = []
+        for part, op in parts.items():
+            prefix = "" if part == last else f"{part}_"
+            given = {a.name: attributes[prefix + a.name] for a in ACTIVATION}
+            if part == "depthwise":
+                given |= {key: attributes[key] for key in ("strides", "padding")}
+            found.append((op, OPS[op].complete_attributes(given)))
+        return found
+
+    def types(*operands: TensorType | None, **attributes: Any) -> list[TensorType]:
+        """The result of each part."""
+        x, *weights, residual = operands
+        results: list[TensorType] = []
+        for number, (op, given) in enumerate(calls(attributes)):
+            weight, bias = weights[2 * number : 2 * number + 2]
+            rest = residual if number == len(first) else None
+            result = OPS[op].infer(results[-1] if results else x, weight, bias, rest, **given)
+            assert isinstance(result, TensorType)
+            results.append(result)
+        return results
+
+    def infer(*operands: TensorType | None, **attributes: Any) -> TensorType:
+        return types(*operands, **attributes)[-1]
+
+    def decompose(builder: Builder, x: Value, *rest: Value | None, **attributes: Any) -> Value:
+        *weights, residual = rest
+        for number, (op, given) in enumerate(calls(attributes)):
+            behind = [residual] if number == len(first) and residual is not None else []
+            x = builder.op(op, x, *weights[2 * number : 2 * number + 2], *behind, **given)
+        return x
+
+    def macs(result: TensorType, *operands: TensorType | None, **attributes: Any) -> int:
+        weights = [w for w in operands[1:-1:2] if w is not None]
+        results = types(*operands, **attributes)
+        return sum(r.size * TensorType(w.static_shape[:-1]).size for r, w in zip(results, weights, strict=True))
+
+    operands = [_operand("x", 4)]
+    for part in parts:
+        operands += [_operand(f"{part}_weight", 4, parameter=True), _operand(f"{part}_bias", 1, parameter=True)]
+    activations = [replace(a, name=f"{part}_{a.name}") for part in first for a in ACTIVATION]
+    register_op(
+        OpDef(
+            name=f"cpu.{name}",
+            summary=summary,
+            operands=(*operands, _operand("residual", optional=True)),
+            attributes=(*_attributes("nn.conv2d", "dilation", "groups"), *activations, *ACTIVATION),
+            infer=infer,
+            decompose=decompose,
+            macs=macs,
+        )
+    )
+
+
 _register_fused(
     "conv2d",
     "nn.conv2d",
@@ -146,9 +208,136 @@ _register_fused(
     "groups",
 )
 _register_fused("linear", "nn.linear", "activation(x [..., K] @ weight [K, N] + bias [N] + residual).", None, 2)
-_register_same("squeeze_excite", "nn.squeeze_excite", "The whole of nn.squeeze_excite in one call.")
 _register_same(
     "global_average_pool", "nn.global_average_pool", "Mean over height and width, [N, H, W, C] -> [N, 1, 1, C]."
 )
 _register_same("average_pool2d", "nn.average_pool2d", "nn.average_pool2d without dilation.")
 _register_same("max_pool2d", "nn.max_pool2d", "nn.max_pool2d without dilation.")
+_register_chain(
+    "inverted_residual",
+    "Pointwise expansion, depthwise convolution, pointwise projection: each a call of the op for it.",
+    expand="cpu.conv2d",
+    depthwise="cpu.depthwise_conv2d",
+    project="cpu.conv2d",
+)
+_register_chain(
+    "separable_conv2d",
+    "Depthwise convolution, pointwise projection.",
+    depthwise="cpu.depthwise_conv2d",
+    project="cpu.conv2d",
+)
+
+
+def _infer_gate(x: TensorType, *weights: TensorType, **attributes: Any) -> TensorType:
+    result = OPS["nn.squeeze_excite"].infer(x, *weights, **attributes)
+    assert isinstance(result, TensorType)
+    batch, _, _, channels = result.static_shape
+    return TensorType((batch, 1, 1, channels), result.dtype)
+
+
+def _decompose_gate(
+    builder: Builder,
+    x: Value,
+    w1: Value,
+    b1: Value,
+    w2: Value,
+    b2: Value,
+    *,
+    activation: str,
+    gate: str,
+    alpha: float,
+    beta: float,
+) -> Value:
+    nn = builder.nn
+    squeezed: Value = builder.op(f"nn.{activation}", nn.linear(nn.global_average_pool(x), w1, b1))
+    parameters = (alpha, beta) if gate == "hard_sigmoid" else ()
+    return apply_activation(builder, nn.linear(squeezed, w2, b2), gate, parameters)
+
+
+register_op(
+    OpDef(
+        name="cpu.squeeze_excite_gate",
+        summary="The gate [N, 1, 1, C] of nn.squeeze_excite, from x [N, H, W, C] or from its means [N, 1, 1, C].",
+        operands=tuple(_operand(o.name, o.rank, parameter=o.parameter) for o in OPS["nn.squeeze_excite"].operands),
+        attributes=OPS["nn.squeeze_excite"].attributes,
+        infer=_infer_gate,
+        decompose=_decompose_gate,
+        macs=lambda result, x, w1, b1, w2, b2, **_: x.static_shape[0] * (w1.size + w2.size),
+    )
+)
+
+
+def _infer_gated(
+    x: TensorType,
+    weight: TensorType,
+    bias: TensorType,
+    gate: TensorType,
+    residual: TensorType | None,
+    **attributes: Any,
+) -> TensorType:
+    batch, _, _, channels = x.static_shape
+    wanted = TensorType((batch, 1, 1, channels), x.dtype)
+    if gate != wanted:
+        raise InferenceError(f"gate is {gate}; it must be {wanted}, a factor for each image and channel of x")
+    if weight.static_shape[:2] != (1, 1):
+        raise InferenceError(f"weight is {weight}; it must be pointwise, [1, 1, C, O]")
+    convolution = OPS["cpu.conv2d"]
+    result = convolution.infer(x, weight, bias, residual, **convolution.complete_attributes(attributes))
+    assert isinstance(result, TensorType)
+    return result
+
+
+def _decompose_gated(
+    builder: Builder, x: Value, weight: Value, bias: Value, gate: Value, residual: Value | None, **attributes: Any
+) -> Value:
+    operands = [builder.nn.mul(x, gate), weight, bias, *([] if residual is None else [residual])]
+    result: Value = builder.op("cpu.conv2d", *operands, **attributes)
+    return result
+
+
+register_op(
+    OpDef(
+        name="cpu.gated_conv2d",
+        summary=(
+            "Pointwise: x [N, H, W, C] times gate [N, 1, 1, C], weight [1, 1, C, O], bias [O], residual [N, H, W, O]: "
+            "activation(convolution + bias + residual)."
+        ),
+        operands=(
+            _operand("x", 4),
+            _operand("weight", 4, parameter=True),
+            _operand("bias", 1, parameter=True),
+            _operand("gate", 4),
+            _operand("residual", optional=True),
+        ),
+        attributes=ACTIVATION,
+        infer=_infer_gated,
+        decompose=_decompose_gated,
+        macs=lambda result, x, weight, *rest, **_: result.size * weight.static_shape[2],
+    )
+)
+
+
+def _infer_pooled(*operands: TensorType | None, **attributes: Any) -> tuple[TensorType, TensorType]:
+    result = OPS["cpu.depthwise_conv2d"].infer(*operands, **attributes)
+    assert isinstance(result, TensorType)
+    return result, TensorType((result.shape[0], 1, 1, result.shape[3]), result.dtype)
+
+
+def _decompose_pooled(builder: Builder, *operands: Value | None, **attributes: Any) -> tuple[Value, Value]:
+    given = [operand for operand in operands if operand is not None]
+    result: Value = builder.op("cpu.depthwise_conv2d", *given, **attributes)
+    return result, builder.nn.global_average_pool(result)
+
+
+register_op(
+    OpDef(
+        name="cpu.depthwise_conv2d_pooled",
+        summary="cpu.depthwise_conv2d, and the means of its result over all pixels, [N, 1, 1, C].",
+        operands=OPS["cpu.depthwise_conv2d"].operands,
+        attributes=OPS["cpu.depthwise_conv2d"].attributes,
+        results=2,
+        infer=_infer_pooled,
+        decompose=_decompose_pooled,
+        macs=lambda result, x, weight, *rest, **_: result.size * TensorType(weight.static_shape[:-1]).size,
+    )
+)

@@ -62,9 +62,10 @@ class Panels:
 class Gemm(Kernel):
     """result [m, n] = activation(x [m, k] * gate [k] @ weight [k, n] + bias [n] + residual [m, n]), m >= rows.
 
-    `columns` is n where it is less than a vector, otherwise 0. With a `gate`, workspace has rows * k floats for each
-    chunk. Threads share tiles of rows, or panels when `panels_outside`: then all rows meet one panel after another,
-    which suits weights that exceed the cache.
+    `columns` is n where it is less than a vector, otherwise 0. With a `gate` [images, k] there are `images` times m
+    rows, k is at least a vector, and workspace has rows * k floats for each chunk. Threads share tiles of rows, or
+    panels when `panels_outside`, which excludes a gate: then all rows meet one panel after another, which suits weights
+    that exceed the cache.
     """
 
     rows: int
@@ -85,25 +86,31 @@ class Gemm(Kernel):
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        return ("m", "n", "k", "wide", "narrow")
+        return ("m", "n", "k", "wide", "narrow", *["images"] * self.gate)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         if self.panels_outside:
             first, last = share(e, n["wide"] + n["narrow"], n)
             self._panels(e, p, n, first, last, lambda panel: self._all_rows(e, n, 0, None, panel))
             return
-        first, last = share(e, (n["m"] + (self.rows - 1)) // self.rows, n)
+        tiles = (n["m"] + (self.rows - 1)) // self.rows
+        first, last = share(e, tiles * n["images"] if self.gate else tiles, n)
 
         def tile(row: Number) -> None:
-            x = p["x"] + row * n["k"]
-            if self.gate:
-                staged = p["workspace"] + n["chunk"] * (n["k"] * self.rows)
-                _scale_rows(e, x, p["gate"], staged, self.rows, n["k"])
-                x = staged
-            self._panels(e, p, n, 0, n["wide"] + n["narrow"], lambda panel: panel(row, x))
+            self._panels(e, p, n, 0, n["wide"] + n["narrow"], lambda panel: panel(row, None))
+
+        def gated_tile(image: Index, row: Number) -> None:
+            staged = p["workspace"] + n["chunk"] * (n["k"] * self.rows)
+            first_row = image * n["m"] + row
+            _scale_rows(e, p["x"] + first_row * n["k"], p["gate"] + image * n["k"], staged, self.rows, n["k"])
+            self._panels(e, p, n, 0, n["wide"] + n["narrow"], lambda panel: panel(first_row, staged))
 
         with e.loop(first, last) as loop:
-            tile(e.smaller(loop.index * self.rows, n["m"] - self.rows))
+            if self.gate:
+                number = loop.index % tiles
+                gated_tile(loop.index // tiles, e.smaller(number * self.rows, n["m"] - self.rows))
+            else:
+                tile(e.smaller(loop.index * self.rows, n["m"] - self.rows))
 
     def _all_rows(self, e: Emitter, n: Mapping[str, Index], first: Number, last: Number | None, panel: _Panel) -> None:
         tiles = (n["m"] + (self.rows - 1)) // self.rows

@@ -123,7 +123,7 @@ def _others() -> list[Graph]:
             ),
             _fused(
                 generator,
-                "cpu.squeeze_excite",
+                "cpu.squeeze_excite_gate",
                 x,
                 (channels, 5),
                 (5,),

@@ -1,5 +1,21 @@
 """The kernels that can compute each call, a module for each family; importing this package registers them all."""
 
-from nascompiler.backends.cpu.implementations import convolution, depthwise, fully_connected, pointwise
+from nascompiler.backends.cpu.implementations import (
+    convolution,
+    depthwise,
+    fully_connected,
+    inverted_residual,
+    pointwise,
+    quantized_product,
+    squeeze_excite,
+)
 
-__all__ = ["convolution", "depthwise", "fully_connected", "pointwise"]
+__all__ = [
+    "convolution",
+    "depthwise",
+    "fully_connected",
+    "inverted_residual",
+    "pointwise",
+    "quantized_product",
+    "squeeze_excite",
+]

@@ -32,7 +32,7 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
         return ()
     isa = target.isa
     found = []
-    for rows, vectors in _tiles(m, n, target):
+    for rows, vectors in tiles(m, n, target):
         panels = Panels.of(n, isa.lanes, vectors)
         if panels is None:
             continue
@@ -53,7 +53,7 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
                     variant=f"gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
                     kernel=kernel,
                     operands={"x": 0, **({"residual": 3} if residual else {})},
-                    constants=_constants(panels),
+                    constants=pack_panels(panels),
                     sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow},
                     chunks=min(pieces, CHUNKS),
                 )
@@ -67,7 +67,7 @@ def is_pointwise(call: KernelCall) -> bool:
     return kernel == (1, 1) and call["strides"] == (1, 1) and not any(call["padding"]) and call["groups"] == 1
 
 
-def _tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
+def tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
     """Rows and vectors of register tiles, the best guess first."""
     isa = target.isa
     vectors = min(-(-n // isa.lanes), 3)
@@ -77,7 +77,9 @@ def _tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
     return list(dict.fromkeys(guesses))
 
 
-def _constants(panels: Panels) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+def pack_panels(panels: Panels) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    """What packs the weights and the bias of a call, its operands 1 and 2."""
+
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
         weight, bias = (np.asarray(operands[i]) for i in (1, 2))
         missing = max(panels.lanes - panels.columns, 0)

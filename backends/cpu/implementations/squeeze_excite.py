@@ -1,0 +1,89 @@
+"""Squeeze-and-excitation in float32: the gate, and the pointwise convolution of what it scales."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from nascompiler.backends.cpu.implementation import Implementation, implements
+from nascompiler.backends.cpu.implementations.fully_connected import pack_columns
+from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, pack_panels, tiles
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.kernels.gemm import Gemm, Panels
+from nascompiler.backends.kernels.squeeze_excite import SqueezeExciteGate
+from nascompiler.backends.target import Target
+from nascompiler.ir.types import Array
+
+
+@implements("cpu.squeeze_excite_gate")
+def squeeze_excite_gate(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """One way: an image after the other, from its means to its gate."""
+    x, squeeze = call.operands[:2]
+    batch, height, width, channels = x.static_shape
+    squeezed = squeeze.static_shape[1]
+    lanes = target.isa.lanes
+    kernel = SqueezeExciteGate(
+        isa=target.isa,
+        activation=("clip", (0.0, 6.0)) if call["activation"] == "relu6" else (call["activation"], ()),
+        gate=(call["gate"], (call["alpha"], call["beta"]) if call["gate"] == "hard_sigmoid" else ()),
+        few=channels if channels < lanes else 0,
+    )
+
+    def constants(operands: Mapping[int, Array]) -> dict[str, Array]:
+        arrays: dict[str, Array] = {}
+        for name, index in (("squeeze", 1), ("excite", 3)):
+            packed = pack_columns(np.asarray(operands[index]), np.asarray(operands[index + 1]), lanes)
+            arrays |= {name: packed["weight"], f"{name}_bias": packed["bias"]}
+        return arrays
+
+    chunks = min(batch, CHUNKS)
+    scratch = sum(-(-size // lanes) * lanes for size in (channels, squeezed))
+    return [
+        Implementation(
+            variant="gate",
+            kernel=kernel,
+            operands={"x": 0},
+            constants=constants,
+            sizes={"images": batch, "pixels": height * width, "channels": channels, "squeezed": squeezed},
+            chunks=chunks,
+            workspace=chunks * scratch,
+        )
+    ]
+
+
+@implements("cpu.gated_conv2d")
+def gated_convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """Packed-weight products of rows that are scaled as they are read, by every register tile that fits."""
+    x, weight, _, _, *residual = call.operands
+    batch, height, width, k = x.static_shape
+    m, n = height * width, weight.static_shape[3]
+    isa = target.isa
+    if k < isa.lanes:
+        return ()
+    found = []
+    for rows, vectors in tiles(m, n, target):
+        panels = Panels.of(n, isa.lanes, vectors)
+        if panels is None:
+            continue
+        chunks = min(batch * -(-m // rows), CHUNKS)
+        found.append(
+            Implementation(
+                variant=f"gated gemm {rows}x{vectors * isa.lanes}",
+                kernel=Gemm(
+                    isa=isa,
+                    rows=rows,
+                    vectors=vectors,
+                    activation=(call["activation"], call["activation_parameters"]),
+                    residual=bool(residual),
+                    gate=True,
+                    columns=n if n < isa.lanes else 0,
+                ),
+                operands={"x": 0, "gate": 3, **({"residual": 4} if residual else {})},
+                constants=pack_panels(panels),
+                sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow, "images": batch},
+                chunks=chunks,
+                workspace=chunks * rows * k,
+            )
+        )
+    return found
