@@ -13,18 +13,23 @@ from nascompiler.ir.types import TensorType
 
 @dataclass(frozen=True)
 class KernelCall:
-    """An op of a target dialect with its attributes and types. Equal calls share one kernel."""
+    """An op of a target dialect with its attributes and types. Equal calls share one kernel.
+
+    `constants` are the indices of the operands that are known when compiling, which kernels may want packed.
+    """
 
     op: str
     attributes: tuple[tuple[str, Attribute], ...]
     operands: tuple[TensorType, ...]
     results: tuple[TensorType, ...]
+    constants: tuple[int, ...] = ()
 
     @classmethod
     def of(cls, node: Node) -> KernelCall:
         """The call that a node makes."""
-        types = tuple(v.type for v in node.operands)
-        return cls(node.op.name, tuple(node.attributes.items()), types, tuple(v.type for v in node.results))
+        operands, results = (tuple(v.type for v in values) for values in (node.operands, node.results))
+        constants = tuple(i for i, v in enumerate(node.operands) if v.is_constant)
+        return cls(node.op.name, tuple(node.attributes.items()), operands, results, constants)
 
     @property
     def result(self) -> TensorType:
@@ -39,7 +44,8 @@ class KernelCall:
     def text(self) -> str:
         """The canonical spelling, the same wherever the call stands."""
         attributes = ", ".join(f"{name}={value!r}" for name, value in self.attributes)
-        return f"{self.op}({', '.join(map(str, self.operands))}){{{attributes}}} -> {', '.join(map(str, self.results))}"
+        operands = ", ".join(f"{'constant ' * (i in self.constants)}{t}" for i, t in enumerate(self.operands))
+        return f"{self.op}({operands}){{{attributes}}} -> {', '.join(map(str, self.results))}"
 
     def digest(self, *generator: str) -> str:
         """A hash of the call and of what generates its code (target fingerprint, versions)."""
