@@ -1,0 +1,137 @@
+"""Exact sums of products of bytes: how each instruction set takes them, and how rows and weights lie for it.
+
+Every 32-bit lane sums some neighbouring terms at once: four products of bytes, one operand unsigned and one signed
+(VNNI), two products of 16-bit integers (x86 without it), or one (elsewhere). Rows are read as they are, or from a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nascompiler.backends.kernels.emitter import Emitter, Number, Pointer, Vector
+from nascompiler.backends.target import Isa
+from nascompiler.ir.types import Array, DType
+
+SIGN = 128
+"""What signed bytes are moved by to become unsigned: the sign bit is flipped."""
+
+_SHORT = 16
+"""Bytes that any processor copies at once."""
+
+
+@dataclass(frozen=True)
+class Dots:
+    """`group` terms of a sum in each lane at once, of rows of type `x` and weights of type `weight`."""
+
+    group: int
+    x: DType
+    weight: DType
+
+    @classmethod
+    def of(cls, isa: Isa) -> Dots:
+        if "vnni" in isa.dots:
+            return cls(4, DType.U8, DType.I8)
+        return cls(2 if isa.architecture == "x86_64" else 1, DType.I16, DType.I16)
+
+    def groups(self, k: int) -> int:
+        """Groups of terms in a sum of k; the last may be padded with weights of zero."""
+        return -(-k // self.group)
+
+    def reads_directly(self, x: DType, k: int) -> bool:
+        """Whether rows [k] of type `x` need no staging."""
+        return x is self.x and k % self.group == 0
+
+    def shift(self, x: DType) -> int:
+        """What staged numbers exceed those of type `x` by."""
+        return SIGN if self.x is DType.U8 and x is DType.I8 else 0
+
+    def pack(self, weight: Array) -> Array:
+        """Weights [K, N] of 8 bits as one array [groups, N], an element for each group of terms."""
+        missing = -weight.shape[0] % self.group
+        padded = np.pad(weight, ((0, missing), (0, 0))).astype(self.weight.numpy)
+        grouped = np.ascontiguousarray(padded.reshape(-1, self.group, weight.shape[1]).transpose(0, 2, 1))
+        return grouped.view(f"i{self.group * self.weight.bytes}")[..., 0]
+
+
+def stage(e: Emitter, x: Pointer, staged: Pointer, rows: Number, k: Number, groups: Number, dots: Dots) -> None:
+    """Copy rows [k] that follow each other as `dots` wants them, a row to every `groups` groups."""
+    length = groups * dots.group
+    together = e.index(k).equals(length)
+    count, size = e.choose(together, 1, rows), e.choose(together, e.index(rows) * k, k)
+    flip = dots.shift(x.dtype)
+
+    def copy(source: Pointer, target: Pointer, width: int) -> None:
+        value = e.convert(e.load(source, width), dots.x)
+        e.store(value ^ flip if flip else value, target)
+
+    with e.loop(0, count) as row:
+        source, target = x + row.index * k, staged + row.index * length
+        widest = e.isa.lanes * 4 // dots.x.bytes
+        _in_pieces(
+            e, size, [w for w in (widest, _SHORT) if w <= widest], lambda at, w: copy(source + at, target + at, w)
+        )
+
+
+def _in_pieces(e: Emitter, length: Number, widths: Sequence[int], body: Callable[[Number, int], None]) -> None:
+    """`body(start, width)` for pieces of `length` elements as wide as it allows; the last overlaps the one before."""
+    if not widths:
+        with e.loop(0, length) as loop:
+            body(loop.index, 1)
+        return
+    width = widths[0]
+    with e.when(e.index(length) >= width), e.loop(0, length, width) as loop:
+        body(e.smaller(loop.index, e.index(length) - width), width)
+    with e.when(e.index(length) < width):
+        _in_pieces(e, length, widths[1:], body)
+
+
+def add_dots(
+    e: Emitter,
+    rows: Sequence[Pointer],
+    weight: Pointer,
+    groups: Number,
+    sums: Sequence[Vector],
+    dots: Dots,
+    unroll: int,
+) -> list[Vector]:
+    """`sums`, row by row, plus x[row] [groups] * weight [groups, vectors of columns], of rows as `stage` makes them."""
+    lanes, group = e.isa.lanes, dots.group
+    vectors = len(sums) // len(rows)
+    width = vectors * lanes
+
+    def steps(start: Number, count: int, sums: Sequence[Vector]) -> list[Vector]:
+        for step in range(count):
+            at = weight + (start * width + step * width) * group
+            columns = [e.load(at + v * lanes * group, lanes * group) for v in range(vectors)]
+            added = []
+            for i, row in enumerate(rows):
+                value = _terms(e, row + (start * group + step * group), dots)
+                added += [_add(e, sums[i * vectors + v], value, c, dots) for v, c in enumerate(columns)]
+            sums = added
+        return list(sums)
+
+    if isinstance(groups, int):
+        return steps(0, groups, sums)
+    whole = groups // unroll * unroll
+    with e.loop(0, whole, unroll, sums, unroll=1) as loop:
+        loop.values = steps(loop.index, unroll, loop.values)
+    with e.loop(whole, groups, 1, loop.values, unroll=1) as rest:
+        rest.values = steps(rest.index, 1, rest.values)
+    return rest.values
+
+
+def _terms(e: Emitter, x: Pointer, dots: Dots) -> Vector:
+    """A group of a row in every lane."""
+    if dots.group == 1:
+        return e.broadcast(x, e.isa.lanes)
+    return e.broadcast_quad(x, e.isa.lanes)
+
+
+def _add(e: Emitter, sums: Vector, x: Vector, weight: Vector, dots: Dots) -> Vector:
+    if dots.group == 1:
+        return sums + e.convert(x, DType.I32) * e.convert(weight, DType.I32)
+    lanes = e.bits(weight, DType.I32)
+    return e.dot_bytes(sums, x, lanes) if dots.group == 4 else sums + e.dot_pairs(x, lanes)

@@ -1,0 +1,125 @@
+"""Matrix product of bytes with packed weights, exact, with requantisation: `gemm` for integers.
+
+Tiles and panels are those of the float32 product. Rows that the processor cannot multiply as they are, because they are
+signed or no whole number of groups, are staged in the workspace once for all panels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nascompiler.backends.cpu.tiling import lane_pieces
+from nascompiler.backends.kernels.dots import Dots, add_dots, stage
+from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
+from nascompiler.backends.kernels.gemm import each_panel, zip_offsets
+from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.requantize import Requantization, Requantizer
+from nascompiler.ir.types import DType
+
+UNROLL = 4
+"""Groups of terms between two branches."""
+
+
+@dataclass(frozen=True)
+class GemmInt8(Kernel):
+    """result [m, n] = requantised(x [m, k] @ weight [k, n] + offset [n]), m >= rows.
+
+    weight, of `groups` groups of terms, holds for each panel [groups, columns]; offset is the bias less the share of
+    zero points. `columns` is n where it is less than a vector, otherwise 0. When `staged`, workspace has groups * group
+    elements for each row: the `rows` of a tile, or all m when `panels_outside`, and that for each chunk. Threads share
+    tiles of rows, or panels when `panels_outside`, which suits weights that exceed the cache.
+    """
+
+    rows: int
+    vectors: int
+    x_dtype: DType
+    requantization: Requantization
+    staged: bool = True
+    panels_outside: bool = False
+    columns: int = 0
+
+    name: ClassVar[str] = "gemm_int8"
+
+    @property
+    def pointers(self) -> Mapping[str, DType]:
+        dots = Dots.of(self.isa)
+        read = {"x": self.x_dtype, "weight": dots.weight, "offset": DType.I32, **self.requantization.pointers}
+        written = {"result": self.requantization.dtype, **({"workspace": dots.x} if self.staged else {})}
+        return {**read, **written}
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        return ("m", "n", "k", "groups", "wide", "narrow", *self.requantization.sizes)
+
+    def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
+        dots = Dots.of(self.isa)
+        requantizer = self.requantization.prepare(e, p, n, e.isa.lanes)
+        length = n["groups"] * dots.group
+        tiles, panels = (n["m"] + (self.rows - 1)) // self.rows, n["wide"] + n["narrow"]
+        first, last = share(e, panels if self.panels_outside else tiles, n)
+
+        def staged(row: Number, rows: Number) -> Pointer:
+            """Some rows from `row` on, as they are multiplied."""
+            if not self.staged:
+                return p["x"] + row * n["k"]
+            copy = p["workspace"] + n["chunk"] * (length * rows)
+            stage(e, p["x"] + row * n["k"], copy, rows, n["k"], n["groups"], dots)
+            return copy
+
+        def tile(x: Pointer, row: Number, column: Index, vectors: int) -> None:
+            places = places_of(e, column, vectors, n["n"], self.columns)
+            offsets = [e.load(p["offset"] + place, e.isa.lanes) for place in places]
+            rows = [x + length * i for i in range(self.rows)]
+            weight = p["weight"] + column * length
+            sums = add_dots(e, rows, weight, n["groups"], offsets * self.rows, dots, UNROLL)
+            result = p["result"] + row * n["n"]
+            finish_tile(e, sums, places, requantizer, p["scale"], result, n["n"], self.columns)
+
+        if self.panels_outside:
+            x = staged(0, n["m"])
+
+            def panel(column: Index, vectors: int) -> None:
+                with e.loop(0, tiles) as loop:
+                    row = e.smaller(loop.index * self.rows, n["m"] - self.rows)
+                    tile(x + row * length, row, column, vectors)
+
+            each_panel(e, self.vectors, n["wide"], first, last, panel)
+            return
+        with e.loop(first, last) as loop:
+            row = e.smaller(loop.index * self.rows, n["m"] - self.rows)
+            x = staged(row, self.rows)
+            each_panel(e, self.vectors, n["wide"], 0, panels, lambda column, vectors: tile(x, row, column, vectors))
+
+
+def places_of(e: Emitter, column: Index, vectors: int, features: Number, columns: int) -> list[Number]:
+    """Where the vectors of a panel from `column` on stand among the features; the last moves back to end with them."""
+    lanes = e.isa.lanes
+    places: list[Number] = [column + v * lanes for v in range(vectors)]
+    if not columns:
+        places[-1] = e.smaller(places[-1], e.index(features) - lanes)
+    return places
+
+
+def finish_tile(
+    e: Emitter,
+    sums: Sequence[Vector],
+    places: Sequence[Number],
+    requantizer: Requantizer,
+    scale: Pointer,
+    result: Pointer,
+    row_length: Number,
+    columns: int,
+) -> None:
+    """Store the results of sums, row by row; `columns` is their number where it is less than a vector."""
+    lanes = e.isa.lanes
+    pieces = list(zip_offsets(lane_pieces(columns, lanes))) if columns else [(0, lanes)]
+    scales = [e.load(scale + place, lanes) for place in places]
+    for i in range(len(sums) // len(places)):
+        row = sums[i * len(places) : (i + 1) * len(places)]
+        for total, place, factor in zip(row, places, scales, strict=True):
+            value = requantizer(total, factor)
+            for offset, piece in pieces:
+                part = value if piece == lanes else e.part(value, offset, piece)
+                e.store(part, result + row_length * i + place + offset)
