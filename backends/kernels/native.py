@@ -42,7 +42,7 @@ def load(kernels: Sequence[Kernel]) -> Mapping[str, Function]:
             raise DeviceError(f"{kernel.symbol} needs {lacks}, which this machine ({host.model}) lacks")
     objects = {kernel.symbol: object_file(kernel)[0] for kernel in kernels}
     key = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:24]
-    library, _ = cached_file(f"kernels/{key}.so", lambda path: _link(list(objects.values()), path))
+    library, _ = cached_file(f"kernels/{key}.so", lambda path: link(list(objects.values()), path))
     loaded = ctypes.CDLL(str(library))
     functions: dict[str, Function] = {}
     for kernel in kernels:
@@ -53,7 +53,8 @@ def load(kernels: Sequence[Kernel]) -> Mapping[str, Function]:
     return functions
 
 
-def _link(objects: Sequence[Path], library: Path) -> None:
+def link(objects: Sequence[Path], library: Path) -> None:
+    """Write a shared library of some objects; raises DeviceError when there is no linker, or it fails."""
     linker = which("gcc") or which("cc")
     if linker is None:
         raise DeviceError("linking kernels needs gcc: apt-get install gcc")

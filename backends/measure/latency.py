@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -28,7 +28,8 @@ class LayerTime:
     """The time of one kernel call in a run of the whole network.
 
     `name` and `op` are those of the nodes it computes; `ns` is of one run, or the median over several; `macs` are
-    multiply-adds; `bytes` what the call reads and writes once each.
+    multiply-adds; `bytes` what the call reads and writes once each, `weight_bytes` the part of it that are weights;
+    `kernel` is the variant that computes it.
     """
 
     name: str
@@ -36,6 +37,13 @@ class LayerTime:
     ns: float
     macs: int
     bytes: int
+    weight_bytes: int = 0
+    kernel: str = ""
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it multiplies integers."""
+        return "qnn." in self.op or "quantized" in self.op
 
 
 @dataclass(frozen=True)
@@ -106,13 +114,13 @@ class Latency:
 
 
 def median_layers(
-    layers: Sequence[tuple[str, str, int, int]], runs_ns: Sequence[Sequence[float]], end_to_end_ns: float
+    layers: Sequence[LayerTime], runs_ns: Sequence[Sequence[float]], end_to_end_ns: float
 ) -> tuple[tuple[LayerTime, ...], float]:
-    """Layers from profiled runs, and what the clock adds to each call, in ns.
+    """Layers with their medians over profiled runs, and what the clock adds to each call, in ns.
 
-    `layers` are the (name, op, macs, bytes) of each call in order, `runs_ns` the time of each in each run. A call under
-    the clock takes longer than it does by itself: where the medians add up to more than the run without a clock takes,
-    the surplus is taken off all calls alike, none going below zero.
+    `layers` are the calls in order, `runs_ns` the time of each in each run. A call under the clock takes longer than it
+    does by itself: where the medians add up to more than the run without a clock takes, the surplus is taken off all
+    calls alike, none going below zero.
     """
     if not len(runs_ns):
         return (), 0.0
@@ -120,7 +128,7 @@ def median_layers(
     clock = _equal_share(medians, float(medians.sum()) - end_to_end_ns)
     times = np.maximum(medians - clock, 0)
     rows = zip(layers, times, strict=True)
-    return tuple(LayerTime(name, op, float(ns), macs, moved) for (name, op, macs, moved), ns in rows), clock
+    return tuple(replace(layer, ns=float(ns)) for layer, ns in rows), clock
 
 
 def _equal_share(times: NDArray[np.float64], surplus: float) -> float:

@@ -73,11 +73,11 @@ class Tuning:
     def best(self, variants: Collection[str], default: str) -> Row | None:
         """The row to go by among `variants`: `default` unless another is faster by more than the noise.
 
-        None when neither the default nor anything faster was measured.
+        When the default failed or is new, the fastest; None when none was measured.
         """
         rows = {name: row for name, row in self.measured.items() if name in variants}
-        reference = rows.get(default)
         fastest = max(rows.values(), key=lambda row: row.gain, default=None)
-        if fastest is None or fastest.gain <= (reference.gain if reference else 1.0) * (1 + self.noise):
-            return reference
-        return fastest
+        reference = rows.get(default)
+        if fastest is None or reference is None or fastest.gain > reference.gain * (1 + self.noise):
+            return fastest
+        return reference

@@ -64,7 +64,7 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
     """Write the shared library of a program to `path`; raises DeviceError when there is no linker."""
     device = tvm_target(target)
     start = time.process_time_ns()
-    objects = [_object(symbol, make, device) for symbol, make in lowered.kernels.items()]
+    objects = [kernel_object(symbol, make, device) for symbol, make in lowered.kernels.items()]
     objects += [object_file(kernel) for kernel in lowered.objects.values()]
     compiled = time.process_time_ns()
     with tvm.transform.PassContext(opt_level=3):
@@ -81,7 +81,7 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
     )
 
 
-def _object(symbol: str, make: Callable[[], Any], device: Any) -> tuple[Path, bool]:
+def kernel_object(symbol: str, make: Callable[[], Any], device: Any) -> tuple[Path, bool]:
     """The object file of a kernel, and whether it was there already."""
 
     def write(path: Path) -> None:

@@ -1,0 +1,91 @@
+"""Ways to do the same, timed in turns, and how much of a difference is noise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Run = Callable[[], float]
+"""Does it once; returns the time in ns."""
+
+WARM_ROUNDS = 2
+TRIAL_ROUNDS = 5
+FEWEST_ROUNDS = 15
+MOST_ROUNDS = 300
+
+SMALLEST_NOISE = 0.01
+"""Placement in memory alone makes such a difference from one process to the next."""
+
+HOPELESS = 1.25
+"""What takes so many times as long as the fastest after the trial rounds runs no further."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Times of one way in ns: median, median absolute deviation, number of runs.
+
+    `gain` is the median over the rounds of (time of the default) / (time of this way).
+    """
+
+    median_ns: float
+    spread_ns: float
+    repeats: int
+    gain: float
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """What was measured. Two runs of the default in each round differ by `noise`: gains below 1 + noise say nothing."""
+
+    timings: Mapping[str, Timing]
+    noise: float
+
+
+def measure_interleaved(runs: Mapping[str, Run], default: str, *, seconds: float) -> Interleaved:
+    """Time all ways in rounds of random order for about `seconds`, at least `FEWEST_ROUNDS` rounds.
+
+    The default runs twice in each round. Ways that are hopeless after a few rounds are left out of the others.
+    """
+    going = [*runs, ""]  # "" is the default once more
+    times: dict[str, list[float]] = {name: [] for name in going}
+    order = np.random.default_rng(0)  # who runs behind whom must not matter
+    began = time.monotonic()
+    for turn in range(WARM_ROUNDS + MOST_ROUNDS):
+        done = turn - WARM_ROUNDS
+        if done >= FEWEST_ROUNDS and time.monotonic() - began > seconds:
+            break
+        for name in [going[i] for i in order.permutation(len(going))]:
+            taken = runs[name or default]()
+            if done >= 0:
+                times[name].append(taken)
+        if done + 1 == TRIAL_ROUNDS:
+            going = _worth_going_on(times, default)
+    twice = np.array(times[default]), np.array(times[""])
+    reference = (twice[0] + twice[1]) / 2
+    timings = {name: _timing(times[name], reference) for name in runs}
+    timings[default] = _timing([*times[default], *times[""]], np.tile(reference, 2), gain=1.0)
+    return Interleaved(timings, _noise(twice[0] / twice[1]))
+
+
+def _worth_going_on(times: Mapping[str, Sequence[float]], default: str) -> list[str]:
+    medians = {name: float(np.median(t)) for name, t in times.items()}
+    limit = HOPELESS * min(medians.values())
+    return [name for name, median in medians.items() if median <= limit or name in (default, "")]
+
+
+def _timing(times: Sequence[float], reference: np.ndarray, gain: float | None = None) -> Timing:
+    median = float(np.median(times))
+    spread = float(np.median(np.abs(np.array(times) - median)))
+    ratio = float(np.median(reference[: len(times)] / np.array(times))) if gain is None else gain
+    return Timing(median, spread, len(times), ratio)
+
+
+def _noise(ratios: np.ndarray) -> float:
+    """How far from 1 the median of such ratios may be by chance: what it is, and three of its standard errors."""
+    median = float(np.median(ratios))
+    deviation = 1.4826 * float(np.median(np.abs(ratios - median)))  # of a normal distribution
+    error = 1.2533 * deviation / float(np.sqrt(len(ratios)))  # of its median
+    return max(SMALLEST_NOISE, abs(median - 1) + 3 * error)

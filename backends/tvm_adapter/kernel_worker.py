@@ -1,0 +1,146 @@
+"""A process that checks and times the variants of kernel calls: `... kernel_worker GRAPH.nir TARGET`.
+
+The lines that it and its parent exchange, each a JSON object:
+
+    worker -> {"ready": true}
+    parent -> {"call": TEXT, "skip": [VARIANT, ...], "seconds": S}
+    worker -> {"at": STAGE, "variant": VARIANT}             before whatever may crash or hang
+    worker -> {"failed": VARIANT, "outcome": ..., "detail": ...}
+    worker -> {"rows": [{"variant": ..., "median_ns": ..., ...}], "noise": ...}     the call is done
+
+A crash or a hang is the last thing announced; the parent starts another worker and skips that variant.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from nascompiler.backends.cpu.bound import aligned
+from nascompiler.backends.cpu.choice import Choice, variants
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.exactness import Exactness, exactness
+from nascompiler.backends.measure.interleaved import measure_interleaved
+from nascompiler.backends.store import Outcome
+from nascompiler.backends.target import Target, parse_target
+from nascompiler.ir.evaluate import evaluate
+from nascompiler.ir.files import load
+from nascompiler.ir.graph import Graph
+from nascompiler.ir.random_values import random_array
+from nascompiler.ir.types import Array, DType
+
+TOLERANCES = {Exactness.EXACT: 0.0, Exactness.FLOAT: 1e-4, Exactness.ROUNDED: 5e-2}
+"""Largest difference from the reference evaluation that is accepted, relative to its largest value."""
+
+
+class Worker:
+    """Answers for the calls of one graph."""
+
+    def __init__(self, graph: Graph, target: Target, wire: TextIO) -> None:
+        from nascompiler.backends.tvm_adapter import variants as building
+
+        self._building = building
+        self._nodes = {KernelCall.of(node).text: node for node in graph.nodes}
+        self._target = target
+        self._wire = wire
+
+    def say(self, **message: Any) -> None:
+        print(json.dumps(message), file=self._wire, flush=True)
+
+    def measure(self, call: str, skip: Sequence[str], seconds: float) -> None:
+        """Compile, check and time the variants of a call but for those to skip."""
+        node = self._nodes[call]
+        graph = self._building.graph_of(node)
+        available = {
+            name: made for name, made in variants(KernelCall.of(node), self._target).items() if name not in skip
+        }
+        compiled = {}
+        for name, made in available.items():
+            self.say(at="compile", variant=name)
+            try:
+                compiled[name] = self._building.compile_variant(
+                    graph, Choice(name, made, "to be measured"), self._target
+                )
+            except Exception as error:
+                self._failed(name, Outcome.COMPILE_ERROR, error)
+        ready = self._checked(graph, compiled) if compiled else {}
+        if not ready:
+            self.say(rows=[], noise=0.0)
+            return
+        default = next(iter(ready))
+        self.say(at="measure", variant=default)
+        found = measure_interleaved(ready, default, seconds=seconds)
+        self.say(rows=[{"variant": n, **asdict(t)} for n, t in found.timings.items()], noise=found.noise)
+
+    def _checked(self, graph: Graph, compiled: Mapping[str, Any]) -> dict[str, Any]:
+        """The variants that compute what the reference evaluation does."""
+        generator = np.random.default_rng(0)
+        inputs = {value.name: random_array(value.type, generator) for value in graph.inputs}
+        expected = list(evaluate(graph, inputs).values())
+        classes = exactness(graph)
+        tolerances = [TOLERANCES[classes[value]] for value in graph.outputs]
+        memory = self._building.Memory([_aligned_copy(array) for array in inputs.values()])
+        with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as folder:
+            functions = self._building.load_functions(list(compiled.values()), self._target, Path(folder) / "call.so")
+        ready = {}
+        for name, made in compiled.items():
+            self.say(at="check", variant=name)
+            try:
+                variant = self._building.Variant(made, functions, memory, self._target)
+                for output in variant.outputs:
+                    output.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN, or -1: nothing that is right by chance
+                variant()
+                problem = _difference(variant.outputs, expected, tolerances)
+            except Exception as error:
+                self._failed(name, Outcome.COMPILE_ERROR, error)
+                continue
+            if problem:
+                self._failed(name, Outcome.WRONG_RESULT, problem)
+            else:
+                ready[name] = variant
+        return ready
+
+    def _failed(self, variant: str, outcome: Outcome, detail: object) -> None:
+        words = f"{type(detail).__name__}: {detail}" if isinstance(detail, Exception) else str(detail)
+        self.say(failed=variant, outcome=outcome.value, detail=words[:500])
+
+
+def _difference(results: Sequence[Array], expected: Sequence[Array], tolerances: Sequence[float]) -> str:
+    """What is wrong with the results, or nothing."""
+    for result, wanted, tolerance in zip(results, expected, tolerances, strict=True):
+        got, right = result.astype(np.float64), wanted.astype(np.float64).reshape(result.shape)
+        finite = np.isfinite(right)
+        scale = float(np.abs(right[finite]).max(initial=0.0)) or 1.0
+        apart = float(np.abs(got[finite] - right[finite]).max(initial=0.0)) / scale
+        if not (apart <= tolerance and np.array_equal(got[~finite], right[~finite], equal_nan=True)):
+            return f"{apart:.2e} of the largest value from the reference evaluation; accepted: {tolerance:.0e}"
+    return ""
+
+
+def _aligned_copy(array: Array) -> Array:
+    copy = aligned(array.shape, DType.of(array.dtype))
+    copy[...] = array
+    return copy
+
+
+def main(arguments: Sequence[str]) -> None:
+    wire = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever a library prints goes to stderr
+    path, target = arguments
+    worker = Worker(load(path), parse_target(target), wire)
+    worker.say(ready=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        worker.measure(request["call"], request["skip"], request["seconds"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

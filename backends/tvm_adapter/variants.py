@@ -1,0 +1,188 @@
+"""The variants of one kernel call in this process: compiled, linked, with arrays of their own, ready to be timed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import relax
+from tvm.script.ir_builder import IRBuilder
+from tvm.tirx.script import builder as T
+
+from nascompiler.backends.cpu.bound import aligned
+from nascompiler.backends.cpu.choice import Choice, calls_of
+from nascompiler.backends.kernels.native import link, object_file
+from nascompiler.backends.target import Target
+from nascompiler.backends.tvm_adapter.build import kernel_object
+from nascompiler.backends.tvm_adapter.device import tvm_target
+from nascompiler.backends.tvm_adapter.lower import lower
+from nascompiler.backends.tvm_adapter.lowered import Lowered
+from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.types import Array, DType
+
+ROTATED_CACHES = 2
+"""The copies of the weights, used in turns, fill the second-level cache so many times."""
+
+MOST_COPIES = 256
+
+_DEFAULT_L2_BYTES = 1 << 20
+
+IDLE = "nascompiler_idle"
+_IDLE_ARGUMENTS = 6
+
+
+def graph_of(node: Node) -> Graph:
+    """A graph of nothing but the node: inputs x0, x1, ... for operands that are computed, outputs y0, y1, ..."""
+    graph = Graph("call")
+    operands = [
+        graph.constant(value.constant) if value.constant is not None else graph.add_input(f"x{i}", value.type)
+        for i, value in enumerate(node.operands)
+    ]
+    made = graph.insert(node.op, operands, node.attributes)
+    graph.set_outputs({f"y{i}": value for i, value in enumerate(made.results)})
+    return graph
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A variant of a call: its program, and the objects of its functions."""
+
+    lowered: Lowered
+    objects: tuple[Path, ...]
+
+
+def compile_variant(graph: Graph, choice: Choice, target: Target) -> Compiled:
+    """A graph of one call, computed as chosen."""
+    choices = dict.fromkeys(calls_of(graph), choice)
+    lowered = lower(graph, target, choices)
+    device = tvm_target(target)
+    objects = [kernel_object(symbol, make, device)[0] for symbol, make in lowered.kernels.items()]
+    objects += [object_file(kernel)[0] for kernel in lowered.objects.values()]
+    return Compiled(lowered, tuple(objects))
+
+
+def load_functions(compiled: Sequence[Compiled], target: Target, library: Path) -> Any:
+    """The module with the functions of all variants, linked to `library`, and one that does nothing."""
+    idle, _ = kernel_object(IDLE, _idle, tvm_target(target))
+    link(list(dict.fromkeys([idle, *(path for c in compiled for path in c.objects)])), library)
+    return tvm.runtime.load_module(str(library))
+
+
+def _idle() -> Any:
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name(IDLE)
+        for index in range(_IDLE_ARGUMENTS):
+            T.arg(f"p{index}", T.handle())
+        T.evaluate(0)
+    return builder.get()
+
+
+def call_cost_ns(functions: Any) -> float:
+    """What calling a function from here costs, which is no part of its own time."""
+    memory = aligned((1,), DType.F32)
+    idle, arguments = functions[IDLE], [tvm_ffi.from_dlpack(memory, require_alignment=0)] * _IDLE_ARGUMENTS
+    times = []
+    for _ in range(200):
+        start = time.perf_counter_ns()
+        idle(*arguments)
+        times.append(time.perf_counter_ns() - start)
+    return float(np.median(times))
+
+
+@dataclass
+class Memory:
+    """Arrays that the variants of a call share, as the kernels of a network share its plan of memory.
+
+    So what a kernel reads was just written, as the previous kernel would leave it, and what it writes to is warm.
+    """
+
+    inputs: list[Array]
+    _written: dict[tuple[int, tuple[int, ...], str], Array] = field(default_factory=dict)
+
+    def written(self, place: int, shape: tuple[int, ...], dtype: str) -> Array:
+        """The array of that place among those which a variant writes to."""
+        key = (place, shape, dtype)
+        if key not in self._written:
+            self._written[key] = aligned(shape, DType.of(np.dtype(dtype)))
+        return self._written[key]
+
+
+class Variant:
+    """A variant that can be run: calling it computes the call once, with the next copy of its weights."""
+
+    def __init__(self, compiled: Compiled, functions: Any, memory: Memory, target: Target) -> None:
+        self.outputs: list[Array] = []
+        self._keep: list[Any] = []
+        self._functions, self._call_cost_ns = functions, call_cost_ns(functions)
+        self._memory = memory
+        weights = compiled.lowered.weights.arrays
+        size = sum(w.nbytes for w in weights)
+        copies = -(-ROTATED_CACHES * (target.host.l2_bytes or _DEFAULT_L2_BYTES) // max(size, 1)) if weights else 1
+        self._sets = [
+            list(self._calls(compiled.lowered, [_copy(w) for w in weights]))
+            for _ in range(min(max(copies, 2), MOST_COPIES) if weights else 1)
+        ]
+        self._turn = 0
+        self._touched = [array.reshape(-1).view(np.uint8) for array in reversed(memory.inputs)]
+
+    def __call__(self) -> float:
+        """The time of one run in ns."""
+        calls = self._sets[self._turn]
+        self._turn = (self._turn + 1) % len(self._sets)
+        for view in self._touched:
+            np.bitwise_or(view, 0, out=view)
+        start = time.perf_counter_ns()
+        for function, arguments in calls:
+            function(*arguments)
+        taken = time.perf_counter_ns() - start
+        return max(taken - len(calls) * self._call_cost_ns, 1.0)
+
+    def _calls(self, lowered: Lowered, weights: list[Array]) -> Iterator[tuple[Any, list[Any]]]:
+        """The calls that the program makes, with their arguments; sets `outputs`."""
+        main = lowered.module["main"]
+        *inputs, packed = main.params
+        values: dict[Any, Any] = dict(zip(inputs, self._memory.inputs, strict=True))
+        values[packed] = weights
+        place = 0
+        for block in main.body.blocks:
+            for binding in block.bindings:
+                value = binding.value
+                if isinstance(value, relax.Tuple):
+                    values[binding.var] = [values[v] for v in value.fields]
+                elif isinstance(value, relax.TupleGetItem):
+                    values[binding.var] = values[value.tuple_value][value.index]
+                elif isinstance(value, relax.Var):
+                    values[binding.var] = values[value]
+                elif str(value.op.name) == "relax.call_dps_packed":
+                    read = [values[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
+                    written = []
+                    for type in value.ty_args:
+                        for part in type.fields if isinstance(type, relax.TupleType) else [type]:
+                            shape = tuple(int(size) for size in part.shape)
+                            written.append(self._memory.written(place, shape, str(part.dtype)))
+                            place += 1
+                    values[binding.var] = written if len(written) > 1 else written[0]
+                    arguments = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in (*read, *written)]
+                    yield self._functions[str(value.args[0].global_symbol)], arguments
+                else:
+                    assert str(value.op.name) == "relax.reshape", value.op
+                    shape = tuple(int(size) for size in value.args[1])
+                    values[binding.var] = values[value.args[0]].reshape(shape)
+        self.outputs = values[main.body.body]
+
+    def _tensor(self, array: Array) -> Any:
+        tensor = tvm_ffi.from_dlpack(array, require_alignment=0)
+        self._keep.append(array)  # TVM's tensor borrows its memory
+        return tensor
+
+
+def _copy(array: Array) -> Array:
+    copy = aligned(array.shape, DType.of(array.dtype))
+    copy[...] = array
+    return copy
