@@ -96,7 +96,9 @@ class Artifact:
         """One step under the clock: a row for each kernel call in order, and the total in ns, clock included."""
         times = self._program.timed_step(self._symbols)
         rows = [
-            LayerTime("+".join(call.nodes), "+".join(call.ops), ns, call.macs, call.bytes)
+            LayerTime(
+                "+".join(call.nodes), "+".join(call.ops), ns, call.macs, call.bytes, call.weight_bytes, call.variant
+            )
             for call, ns in zip(self.manifest.calls, times.calls, strict=True)
         ]
         return rows, times.total

@@ -97,6 +97,9 @@ def _write(
     write_text(place / PLACEMENT, json.dumps([asdict(row) for row in placement], indent=1) + "\n")
 
     costs = {label: node_cost(node) for node, label in node_labels(after).items()}
+    weights = {
+        label: sum(v.type.bytes for v in node.operands if v.is_constant) for node, label in node_labels(after).items()
+    }
     calls = [
         CallSpec(
             call.symbol,
@@ -104,6 +107,7 @@ def _write(
             call.ops,
             sum(costs[n].macs or 0 for n in call.nodes if n in costs),
             sum(costs[n].bytes or 0 for n in call.nodes if n in costs),
+            sum(weights[n] for n in call.nodes if n in weights),
             call.variant,
         )
         for call in lowered.calls

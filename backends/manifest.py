@@ -44,13 +44,17 @@ class WeightSpec:
 
 @dataclass(frozen=True)
 class CallSpec:
-    """One kernel call, in order: the nodes of the graph it computes, multiply-adds, bytes read and written, variant."""
+    """One kernel call, in order: the nodes of the graph it computes, multiply-adds, bytes read and written, variant.
+
+    `weight_bytes` is the part of the bytes that are constants.
+    """
 
     symbol: str
     nodes: tuple[str, ...]
     ops: tuple[str, ...]
     macs: int
     bytes: int
+    weight_bytes: int
     variant: str
 
 
@@ -122,6 +126,7 @@ def _typed(data: Mapping[str, Any]) -> dict[str, Any]:
                 tuple(c["ops"]),
                 _size(c["macs"]),
                 _size(c["bytes"]),
+                _size(c["weight_bytes"]),
                 str(c["variant"]),
             )
             for c in data["calls"]

@@ -86,7 +86,9 @@ def _optimised(kernel: Kernel) -> tuple[Any, Any]:
     compiled = function._compile_uncached()  # CFunc.compile would go on to machine code of this process
     text = str(compiled.library._final_module)
     triple = TRIPLES[kernel.isa.architecture]
-    machine = llvm.Target.from_triple(triple).create_target_machine(cpu=kernel.isa.processor, opt=3, reloc="pic")
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=kernel.isa.processor, opt=3, reloc="pic", codemodel="small"
+    )
     text = re.sub(r'target triple = ".*"', f'target triple = "{triple}"', text)
     text = re.sub(r'target datalayout = ".*"', f'target datalayout = "{machine.target_data}"', text)
     text = re.sub(r'"target-(cpu|features)"="[^"]*"', "", text)

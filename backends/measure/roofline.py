@@ -91,6 +91,7 @@ class Probes:
         self._levels = list(zip(("L1", "L2", "L3", "memory"), [*caches, 1 << 62], sizes, strict=True))
         step = isa.lanes * 8 * DType.F32.bytes
         self._array = aligned((max(sizes) // step * step // DType.F32.bytes,), DType.F32)
+        self._array.fill(1)  # memory that was never written is no memory
         self._step = step
         self._result = aligned((isa.lanes,), DType.F32)
         self._vectors = aligned((5 * isa.lanes,), DType.F32)
@@ -118,7 +119,7 @@ class Probes:
             return max(time.perf_counter_ns() - start, 1)
 
         repeats = 1
-        while (spent := run(repeats)) < _PROBE_NS / 4:
+        while (spent := min(run(repeats), run(repeats))) < _PROBE_NS / 4:
             repeats *= 4
         repeats = max(1, int(repeats * _PROBE_NS / spent))
         return work * repeats / min(run(repeats) for _ in range(_TRIES))

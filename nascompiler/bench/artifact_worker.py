@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nascompiler import __version__
-from nascompiler.bench.protocol import Layer, Runner, serve, take_stdout
+from nascompiler.backends.measure.latency import LayerTime
+from nascompiler.bench.protocol import Runner, serve, take_stdout
 from nascompiler.ir import Array
+
+if TYPE_CHECKING:
+    from nascompiler.backends.measure.roofline import Probes
 
 
 class ArtifactRunner:
@@ -22,19 +27,27 @@ class ArtifactRunner:
         self.artifact = load_artifact(folder, threads=threads)
         self.artifact.prepare(inputs)
         self.version = __version__
+        self._probes: Probes | None = None
         self.note = f"{self.artifact.manifest.target}, {threads} thread(s)"
 
     def step(self) -> None:
         self.artifact.step()
 
-    def profile(self, runs: int) -> tuple[Sequence[Layer], Sequence[Sequence[float]]]:
-        layers: list[Layer] = []
+    def profile(self, runs: int) -> tuple[Sequence[LayerTime], Sequence[Sequence[float]]]:
+        layers: list[LayerTime] = []
         times: list[list[float]] = []
         for _ in range(runs):
-            rows, _ = self.artifact.profile()
-            layers = [(row.name, row.op, row.macs, row.bytes) for row in rows]
-            times.append([row.ns for row in rows])
+            layers, _ = self.artifact.profile()
+            times.append([layer.ns for layer in layers])
         return layers, times
+
+    def probe(self) -> Mapping[str, Any]:
+        if self._probes is None:
+            from nascompiler.backends.measure.roofline import Probes
+            from nascompiler.backends.target import parse_target
+
+            self._probes = Probes(parse_target(self.artifact.manifest.target))
+        return self._probes.take()
 
 
 def main(arguments: Sequence[str]) -> None:

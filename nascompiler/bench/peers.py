@@ -6,10 +6,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from nascompiler.bench.protocol import Layer, Runner, serve, take_stdout
+from nascompiler.backends.measure.latency import LayerTime
+from nascompiler.bench.protocol import Runner, serve, take_stdout
 from nascompiler.ir import Array, UsageError
 from nascompiler.ir.errors import choices_text
 
@@ -20,8 +22,11 @@ class Peer:
     version = ""
     note = ""
 
-    def profile(self, runs: int) -> tuple[Sequence[Layer], Sequence[Sequence[float]]]:
+    def profile(self, runs: int) -> tuple[Sequence[LayerTime], Sequence[Sequence[float]]]:
         return (), [() for _ in range(runs)]
+
+    def probe(self) -> Mapping[str, Any]:
+        return {}
 
 
 class OnnxRuntime(Peer):

@@ -3,7 +3,9 @@
     worker -> {"ready": true, "version": ..., "note": ..., "cold_ns": ..., "load_ns": ...,
                "start_bytes": ...}
     parent -> run W N        worker -> {"ms": [N latencies in ms]}     after W runs that do not count
-    parent -> profile N      worker -> {"layers": [[name, op, macs, bytes], ...], "runs_ns": [[ns, ...], ... N times]}
+    parent -> profile N      worker -> {"layers": [{name, op, ns, macs, bytes, weight_bytes, kernel}, ...],
+                                        "runs_ns": [[ns, ...], ... N times]}
+    parent -> probe          worker -> what the machine can do at most, as `Probes.take` measures it
     parent -> quit
 
 `start_bytes` is the memory that the process held (resident) before it loaded anything to be measured.
@@ -17,12 +19,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-Layer = tuple[str, str, int, int]
-"""Name, op, multiply-adds, and bytes read and written."""
+from nascompiler.backends.measure.latency import LayerTime
 
 
 class Runner(Protocol):
@@ -34,8 +36,11 @@ class Runner(Protocol):
     def step(self) -> None:
         """One inference, on inputs that are already in the runtime's own memory."""
 
-    def profile(self, runs: int) -> tuple[Sequence[Layer], Sequence[Sequence[float]]]:
-        """The layers, and the ns of each for each of `runs` runs."""
+    def profile(self, runs: int) -> tuple[Sequence[LayerTime], Sequence[Sequence[float]]]:
+        """The layers of the last run, and the ns of each for each of `runs` runs."""
+
+    def probe(self) -> Mapping[str, Any]:
+        """What the machine can do at most right now; empty for runtimes that are not ours."""
 
 
 def take_stdout() -> TextIO:
@@ -80,7 +85,9 @@ def serve(make: Callable[[], Runner], wire: TextIO, commands: TextIO | None = No
         elif words[0] == "profile":
             timed_runs(runner.step, 2, 0)
             layers, runs = runner.profile(int(words[1]))
-            say({"layers": [list(layer) for layer in layers], "runs_ns": [list(r) for r in runs]})
+            say({"layers": [asdict(layer) for layer in layers], "runs_ns": [list(r) for r in runs]})
+        elif words[0] == "probe":
+            say({"probe": dict(runner.probe())})
         else:
             say({"error": f"unknown command {words[0]!r}"})
 

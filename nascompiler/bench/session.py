@@ -6,15 +6,16 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nascompiler.backends.manifest import Manifest
+from nascompiler.backends.manifest import Manifest, TensorSpec
 from nascompiler.backends.measure import Environment, Kind, Latency, environment
 from nascompiler.backends.measure.latency import LayerTime, median_layers
+from nascompiler.backends.measure.roofline import Roofline
 from nascompiler.bench.peers import check_peers
 from nascompiler.bench.source import peer_model
 from nascompiler.bench.turns import Worker, measure_in_turns
@@ -45,6 +46,12 @@ class BenchResult:
     entries: tuple[Entry, ...]
     failures: Mapping[str, str]
     environment: Environment
+    roofline: Roofline | None = None
+    weights: int = 0
+
+    def bound_ns(self, layer: LayerTime) -> float | None:
+        """The least time of a layer on one thread of this machine; None where it was not measured."""
+        return None if self.roofline is None else self.roofline.bound_ns(layer, self.weights)
 
     @property
     def ours(self) -> Entry:
@@ -57,6 +64,10 @@ class BenchResult:
             "threads": self.threads,
             **self.ours.latency.to_json(),
             "dropped_bursts": self.ours.dropped,
+            "roofline": None if self.roofline is None else asdict(self.roofline),
+            "bounds_ns": None
+            if self.roofline is None
+            else [self.bound_ns(layer) for layer in self.ours.latency.layers],
             "environment": self.environment.to_json(),
             "peers": [
                 {
@@ -81,12 +92,14 @@ def bench_artifact(
     rounds: int = 12,
     burst_ms: float = 200.0,
     profile_runs: int = 20,
+    roofline: bool = False,
     seed: int = 0,
 ) -> BenchResult:
     """Measure an artifact, and other runtimes by name, in turns.
 
-    `rounds` bursts of about `burst_ms` each are taken of every runtime. Peers that fail to load are listed in
-    `failures`; raises an Error when the artifact itself cannot be loaded, UsageError for unknown peers or threads < 1.
+    `rounds` bursts of about `burst_ms` each are taken of every runtime; with `roofline`, what the machine can do at
+    most is measured between them. Peers that fail to load are listed in `failures`; raises an Error when the artifact
+    itself cannot be loaded, UsageError for unknown peers or threads < 1.
     """
     if threads < 1:
         raise UsageError(f"threads is {threads}; it must be at least 1")
@@ -97,7 +110,9 @@ def bench_artifact(
     with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
         inputs = Path(scratch) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))
-        return _measure(Path(folder), manifest, Path(scratch), threads, against, rounds, burst_ms, profile_runs)
+        return _measure(
+            Path(folder), manifest, Path(scratch), threads, against, rounds, burst_ms, profile_runs, roofline
+        )
 
 
 def random_arrays(manifest: Manifest, seed: int) -> dict[str, Array]:
@@ -115,6 +130,7 @@ def _measure(
     rounds: int,
     burst_ms: float,
     profile_runs: int,
+    roofline: bool,
 ) -> BenchResult:
     inputs = str(scratch / "inputs.npz")
     python = [sys.executable, "-m"]
@@ -141,7 +157,7 @@ def _measure(
             worker.pin(cpus)
             worker.stop()
             ready.append(worker)
-        profile = _Profile(ready[0], -(-profile_runs // rounds))
+        profile = _Profile(ready[0], profile_runs, roofline)
         measure_in_turns(ready, rounds=rounds, burst_ms=burst_ms, after_round=profile.take)
     finally:
         for worker in workers:
@@ -152,7 +168,9 @@ def _measure(
         _entry(ready[0], ours, layers, clock_ns),
         *(_entry(worker, ours) for worker in ready[1:]),
     )
-    return BenchResult(manifest.target, threads, entries, failures, conditions)
+    peaks = Roofline.of(profile.probes) if profile.probes else None
+    weights = sum(TensorSpec("", w.shape, w.dtype).type.bytes for w in manifest.weights)
+    return BenchResult(manifest.target, threads, entries, failures, conditions, peaks, weights)
 
 
 @dataclass
@@ -161,15 +179,19 @@ class _Profile:
 
     worker: Worker
     runs: int
-    layers: list[tuple[str, str, int, int]] = field(default_factory=list)
+    roofline: bool
+    layers: list[LayerTime] = field(default_factory=list)
+    probes: list[dict[str, Any]] = field(default_factory=list)
     runs_ns: list[list[float]] = field(default_factory=list)
 
     def take(self) -> None:
         if self.runs:
             self.worker.resume()
             reply = self.worker.ask(f"profile {self.runs}", "layers")
+            if self.roofline:
+                self.probes.append(self.worker.ask("probe", "probe")["probe"])
             self.worker.stop()
-            self.layers = [(name, op, macs, moved) for name, op, macs, moved in reply["layers"]]
+            self.layers = [LayerTime(**layer) for layer in reply["layers"]]
             self.runs_ns += reply["runs_ns"]
 
 

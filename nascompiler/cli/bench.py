@@ -46,6 +46,7 @@ def bench(
         against=[name.strip() for name in against.split(",") if name.strip()],
         rounds=rounds,
         burst_ms=burst_ms,
+        roofline=profile,
     )
     if json:
         print_json(result.to_json())
@@ -74,26 +75,8 @@ def show(result: BenchResult, *, profile: bool = False) -> None:
         title=f"{result.ours.latency.kind.value} for {result.target} with {result.threads} thread(s) on "
         f"{result.environment.cpu}",
     )
-    latency = result.ours.latency
-    if profile and latency.layers:
-        table(
-            ("layer", "op", ">time", ">share", ">GMAC/s", ">GB/s"),
-            [
-                (
-                    row.name,
-                    row.op,
-                    duration(row.ns),
-                    f"{row.ns / latency.median_ns:.1%}",
-                    f"{row.macs / row.ns:.1f}" if row.macs and row.ns > 0 else "",
-                    f"{row.bytes / row.ns:.1f}" if row.bytes and row.ns > 0 else "",
-                )
-                for row in latency.rows()
-            ],
-        )
-        say(
-            f"layers {duration(latency.layers_ns)} + rest {duration(latency.rest_ns)} "
-            f"= end to end {duration(latency.median_ns)}; the clock's {duration(latency.clock_ns)} are taken off each"
-        )
+    if profile and result.ours.latency.layers:
+        _show_layers(result)
     for name, reason in result.failures.items():
         say(f"{name} was not measured: {reason}")
     for warning in result.environment.warnings:
@@ -101,3 +84,36 @@ def show(result: BenchResult, *, profile: bool = False) -> None:
     dropped = sum(e.dropped for e in result.entries)
     if dropped:
         say(f"warning: {dropped} burst(s) were disturbed by other processes")
+
+
+def _show_layers(result: BenchResult) -> None:
+    """Print where the time goes, and how far each layer is from the roofline of this machine."""
+    latency = result.ours.latency
+    table(
+        ("layer", "op", "kernel", ">time", ">share", ">GMAC/s", ">GB/s", ">of roofline"),
+        [
+            (
+                row.name,
+                row.op,
+                row.kernel,
+                duration(row.ns),
+                f"{row.ns / latency.median_ns:.1%}",
+                f"{row.macs / row.ns:.1f}" if row.macs and row.ns > 0 else "",
+                f"{row.bytes / row.ns:.1f}" if row.bytes and row.ns > 0 else "",
+                f"{bound / row.ns:.0%}" if row.bytes and row.ns > 0 and (bound := result.bound_ns(row)) else "",
+            )
+            for row in latency.rows()
+        ],
+    )
+    say(
+        f"layers {duration(latency.layers_ns)} + rest {duration(latency.rest_ns)} "
+        f"= end to end {duration(latency.median_ns)}; the clock's {duration(latency.clock_ns)} are taken off each"
+    )
+    roofline = result.roofline
+    if roofline is not None:
+        bound = sum(result.bound_ns(layer) or 0.0 for layer in latency.layers)
+        reads = ", ".join(f"{level.name} {level.bytes_per_ns:.0f}" for level in roofline.levels)
+        say(
+            f"roofline of one thread: float32 {roofline.float_macs:.0f} and int8 {roofline.int8_macs:.0f} GMAC/s; "
+            f"reads in GB/s: {reads}; all layers at their bounds: {duration(bound)} ({bound / latency.median_ns:.0%})"
+        )

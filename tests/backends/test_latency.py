@@ -5,7 +5,7 @@ import pytest
 
 from nascompiler.backends.measure.latency import REST, Kind, Latency, LayerTime, median_layers
 
-LAYERS = [("a", "cpu.conv2d", 100, 10), ("b", "cpu.linear", 20, 5)]
+LAYERS = [LayerTime("a", "cpu.conv2d", 0.0, 100, 10), LayerTime("b", "cpu.linear", 0.0, 20, 5)]
 
 
 def test_rows_add_up_to_the_median() -> None:
@@ -32,7 +32,7 @@ def test_medians_of_profiled_runs() -> None:
 @pytest.mark.parametrize("end_to_end", [0.0, 1.0, 7.5, 11.0, 30.0])
 def test_a_surplus_is_taken_off_all_calls_alike(end_to_end: float) -> None:
     times = [1.0, 4.0, 6.0]
-    layers, clock = median_layers([("x", "op", 0, 0)] * 3, [times], end_to_end)
+    layers, clock = median_layers([LayerTime("x", "op", 0.0, 0, 0)] * 3, [times], end_to_end)
     result = np.array([layer.ns for layer in layers])
     assert result.sum() == pytest.approx(min(end_to_end, sum(times)), abs=1e-9)
     np.testing.assert_allclose(result, np.maximum(np.array(times) - clock, 0))
