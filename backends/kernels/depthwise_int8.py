@@ -20,7 +20,7 @@ from typing import ClassVar
 from nascompiler.backends.cpu.tiling import lane_pieces
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, share
-from nascompiler.backends.kernels.requantize import Requantization, Requantizer
+from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.backends.target import Isa
 from nascompiler.ir.types import DType
 
@@ -85,7 +85,11 @@ class DepthwiseInt8(Kernel):
         kinds = [(1, n["wide"], n["narrow"])]
         if has_quads(e.isa) and not self.few:
             kinds = [(QUAD, e.index(0), n["wide"]), (1, n["wide"], n["narrow"])]
-        requantizer = self.requantization.prepare(e, p, n, lanes)
+        requantizer: Requantizer | PackedRequantizer
+        if has_quads(e.isa):
+            requantizer = self.requantization.prepare_packed(e, p, n)
+        else:
+            requantizer = self.requantization.prepare(e, p, n, lanes)
         first, last = share(e, n["batch"] * runs, n)
         with e.loop(first, last) as item:
             image = item.index // runs
@@ -130,7 +134,7 @@ class _Band:
     p: Mapping[str, Pointer]
     n: Mapping[str, Index]
     block: _Block
-    requantizer: Requantizer
+    requantizer: Requantizer | PackedRequantizer
 
     def emit(self, image: Index, row: Index) -> None:
         """The rows from `row` on of an image: some columns at a time are staged, then summed."""
@@ -202,8 +206,12 @@ class _Band:
         for offset, piece in zip(accumulate(pieces, initial=0), pieces, strict=False):
             part = e.load(pointer + offset, piece)
             part = e.shuffle(part, part, [min(i, piece - 1) for i in range(lanes)])
-            whole = part if whole is None else e.shuffle(
-                whole, part, [i if i < offset else lanes + min(i - offset, piece - 1) for i in range(lanes)]
+            whole = (
+                part
+                if whole is None
+                else e.shuffle(
+                    whole, part, [i if i < offset else lanes + min(i - offset, piece - 1) for i in range(lanes)]
+                )
             )
         assert whole is not None
         return whole
@@ -232,7 +240,6 @@ class _Band:
         """The band's rows from the stage; `result` is where the first pixel of the first row goes."""
         e, n, vectors = self.e, self.n, self.block.vectors
         pixels = self.kernel.pixels if vectors == 1 else min(self.kernel.pixels, QUAD)
-        width = self._staged_width
         offsets, scales = (
             [e.load(pointer + v * e.isa.lanes, e.isa.lanes) for v in range(vectors)]
             for pointer in (self.block.offset, self.block.scale)
@@ -242,25 +249,19 @@ class _Band:
             if has_quads(e.isa):
                 weight = weight + row.index * (n["groups"] * n["kernel_width"] * self._element)
             else:
-                line = line + row.index * (n["stride_y"] * width * self._element)
+                line = line + row.index * (n["stride_y"] * self._staged_width * self._element)
             target = result + row.index * (n["out_width"] * n["channels"])
             with e.loop(0, n["tile"], pixels) as tile:
                 column = e.index(e.smaller(tile.index, n["tile"] - pixels))
-                sums = self._sums(line + column * (n["stride_x"] * self._element), weight, pixels)
-                for i in range(pixels):
-                    made = [
-                        self.requantizer(e.convert(total, DType.I32) + offset, scale)
-                        for total, offset, scale in zip(sums[i], offsets, scales, strict=True)
-                    ]
-                    self._store_result(made, target + (column + i) * n["channels"])
+                sums = self._sums(line + column * (n["stride_x"] * self._element), weight, offsets, pixels)
+                self._store_results(sums, scales, target + column * n["channels"])
 
-    def _sums(self, staged: Pointer, weight: Pointer, pixels: int) -> list[list[Vector]]:
-        """Sums of products for each pixel and vector."""
+    def _sums(self, staged: Pointer, weight: Pointer, offsets: Sequence[Vector], pixels: int) -> list[list[Vector]]:
+        """Offset and sum of products for each pixel and vector."""
         e, n, vectors, lanes = self.e, self.n, self.block.vectors, self.e.isa.lanes
-        dtype = staged.dtype
-        zeros = [e.constant(0, lanes, dtype)] * (pixels * vectors)
+        starts = [e.constant(0, lanes)] * vectors if staged.dtype.is_float else list(offsets)
         line = self._staged_width * self._element
-        with e.loop(0, n["groups"], 1, zeros) as group:
+        with e.loop(0, n["groups"], 1, starts * pixels) as group:
             with e.loop(0, n["kernel_width"], 1, group.values) as tap:
                 at = weight + (group.index * n["kernel_width"] + tap.index) * self._element
                 weights = [e.load(at + v * lanes, lanes) for v in range(vectors)]
@@ -277,19 +278,35 @@ class _Band:
                             sums.append(e.multiply_add(value, weights[v], total))
                 tap.values = sums
             group.values = tap.values
-        return [group.values[i * vectors : (i + 1) * vectors] for i in range(pixels)]
+        sums = group.values
+        if staged.dtype.is_float:
+            sums = [e.convert(total, DType.I32) + offset for total, offset in zip(sums, offsets * pixels, strict=True)]
+        return [sums[i * vectors : (i + 1) * vectors] for i in range(pixels)]
 
-    def _store_result(self, made: Sequence[Vector], result: Pointer) -> None:
-        """Store the results of a pixel."""
+    def _store_results(self, sums: Sequence[Sequence[Vector]], scales: Sequence[Vector], result: Pointer) -> None:
+        """Results of the sums of neighbouring pixels, the first of which is stored at `result`."""
+        e, n, lanes = self.e, self.n, self.e.isa.lanes
+        if isinstance(self.requantizer, Requantizer):
+            for i, (total,) in enumerate(sums):
+                self._store_pixel(self.requantizer(total, scales[0]), result + n["channels"] * i)
+        elif self.block.vectors == QUAD:
+            for i, totals in enumerate(sums):
+                e.store(self.requantizer(totals, scales), result + n["channels"] * i)
+        else:
+            for i in range(0, len(sums), QUAD):
+                four = [sums[min(i + p, len(sums) - 1)][0] for p in range(QUAD)]
+                packed = e.bits(self.requantizer(four, [*scales] * QUAD), DType.I32)
+                turned = e.opaque(e.shuffle(packed, packed, [QUAD * (j % QUAD) + j // QUAD for j in range(lanes)]))
+                for p, _ in enumerate(sums[i : i + QUAD]):
+                    pixel = e.bits(e.part(turned, QUAD * p, QUAD), self.kernel.requantization.dtype)
+                    self._store_pixel(pixel, result + n["channels"] * (i + p))
+
+    def _store_pixel(self, made: Vector, result: Pointer) -> None:
+        """Store the results of a vector."""
         e, lanes, few = self.e, self.e.isa.lanes, self.kernel.few
-        if len(made) == 1:
-            pieces = lane_pieces(few, lanes) if few else (lanes,)
-            for offset, piece in zip(accumulate(pieces, initial=0), pieces, strict=False):
-                e.store(e.part(made[0], offset, piece), result + offset)
-            return
-        order = wide_channels(lanes)
-        halves = [e.shuffle(made[i], made[i + 1], range(2 * lanes)) for i in (0, 2)]
-        e.store(e.shuffle(halves[0], halves[1], [order.index(c) for c in range(QUAD * lanes)]), result)
+        pieces = lane_pieces(few, lanes) if few else (lanes,)
+        for offset, piece in zip(accumulate(pieces, initial=0), pieces, strict=False):
+            e.store(e.part(made, offset, piece), result + offset)
 
 
 def _unpack(e: Emitter, a: Vector, b: Vector, half: int) -> Vector:

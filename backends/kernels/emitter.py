@@ -366,6 +366,13 @@ class Emitter:
         mask = ir.Constant(ir.VectorType(_I32, len(lanes)), list(lanes))
         return Vector(self, self.builder.shuffle_vector(a.value, b.value, mask), a.dtype)
 
+    def opaque(self, vector: Vector) -> Vector:
+        """The same vector, of which LLVM does not know how it was made, so that it neither splits nor repeats that."""
+        type = vector.value.type
+        constraint = "v" if self.isa.architecture == "x86_64" else "w"
+        value = self.builder.asm(ir.FunctionType(type, [type]), "", f"={constraint},0", [vector.value], False)
+        return Vector(self, value, vector.dtype)
+
     def part(self, vector: Vector, start: int, lanes: int) -> Vector:
         """Some neighbouring lanes of a vector."""
         return self.shuffle(vector, vector, range(start, start + lanes))
@@ -405,6 +412,12 @@ class Emitter:
         """The nearest integers, halves to the even one."""
         return self._intrinsic(f"llvm.rint.v{x.lanes}f32", x)
 
+    def round_to_integer(self, x: Vector) -> Vector:
+        """The nearest 32-bit integers, halves to the even one, of numbers that fit."""
+        result = ir.VectorType(_I32, x.lanes)
+        function = self.declare(f"llvm.lrint.v{x.lanes}i32.v{x.lanes}f32", ir.FunctionType(result, [x.value.type]))
+        return Vector(self, self.builder.call(function, [x.value]), DType.I32)
+
     def floor(self, x: Vector) -> Vector:
         """The next integers below."""
         return self._intrinsic(f"llvm.floor.v{x.lanes}f32", x)
@@ -425,6 +438,17 @@ class Emitter:
         else:
             value = (builder.sext if x.dtype.is_signed else builder.zext)(x.value, type)
         return Vector(self, value, dtype)
+
+    def narrow(self, a: Vector, b: Vector, dtype: DType) -> Vector:
+        """Signed integers in half the width, saturated: every 16 bytes have those of a's 16 bytes, then b's; AVX-512."""
+        name = f"pack{'s' if dtype.is_signed else 'u'}s{'dw' if dtype.bytes == 2 else 'wb'}"
+        type = ir.VectorType(_ELEMENTS[dtype], 2 * a.lanes)
+        function = self.declare(f"llvm.x86.avx512.{name}.512", ir.FunctionType(type, [a.value.type] * 2))
+        return Vector(self, self.builder.call(function, [a.value, b.value]), dtype)
+
+    def add_saturated(self, a: Vector, b: Vector) -> Vector:
+        """Sums of signed integers, at the end of the range where they exceed it."""
+        return self._intrinsic(f"llvm.sadd.sat.v{a.lanes}i{8 * a.dtype.bytes}", a, b)
 
     def bits(self, x: Vector, dtype: DType) -> Vector:
         """The same bits as another type; lanes change with the width of the elements."""

@@ -5,7 +5,7 @@ Nothing here may become a fused multiply-add: products and sums are emitted apar
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from nascompiler.ir.types import DType
 _MAGIC = 1.5 * 2**23
 """Added to a float below 2 ** 22 it rounds it to the nearest integer, halves to the even one, in the low bits."""
 _MAGIC_BITS = int(np.asarray(_MAGIC, np.float32).view(np.int32))
+_MOST = float(2**30)
 _SIXTH = float(np.float32(1 / 6))
 
 
@@ -53,6 +54,15 @@ class Requantization:
         offset = e.splat_index(n["zero_point"] - _MAGIC_BITS, lanes)
         return Requantizer(e, self, lanes, low, high, offset, inverse)
 
+    def prepare_packed(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> PackedRequantizer:
+        """The same for results of 8 bits made four vectors of 16 lanes at a time."""
+        inverse = e.broadcast(p["inverse_scale"], 16) if "inverse_scale" in self.pointers else None
+        zero_point = e.bits(e.splat_index((n["zero_point"] + 0x10000) % 0x10000 * 0x10001, 16), DType.I16)
+        low, high = (
+            e.bits(e.splat_index((n[name] + 0x100) % 0x100 * 0x1010101, 16), self.dtype) for name in ("low", "high")
+        )
+        return PackedRequantizer(e, self, low, high, zero_point, inverse)
+
 
 @dataclass(frozen=True)
 class Requantizer:
@@ -83,6 +93,32 @@ class Requantizer:
         assert self.offset is not None
         clamped = e.at_most(e.at_least(f, self.low), self.high)
         return e.convert(e.bits(clamped + _MAGIC, DType.I32) + self.offset, self.kind.dtype)
+
+
+@dataclass(frozen=True)
+class PackedRequantizer:
+    """Emits bytes by the instructions of AVX-512 that narrow and saturate. Below all integers their conversion gives the
+    lowest one, which is right, above them as well, which is not: so there is a bound there."""
+
+    emitter: Emitter
+    kind: Requantization
+    low: Vector
+    high: Vector
+    zero_point: Vector
+    inverse_scale: Vector | None = None
+
+    def __call__(self, sums: Sequence[Vector], scales: Sequence[Vector]) -> Vector:
+        """The results of four vectors of sums: in every 16 bytes are four of the first vector, four of the second ..."""
+        e = self.emitter
+        integers = []
+        for total, scale in zip(sums, scales, strict=True):
+            real = e.convert(total, DType.F32) * scale
+            if self.inverse_scale is not None:
+                real = activate(e, real, self.kind.activation) * self.inverse_scale
+            bound = e.constant(_MOST, real.lanes)
+            integers.append(e.round_to_integer(e.select(real.less(bound), real, bound)))
+        words = [e.add_saturated(e.narrow(a, b, DType.I16), self.zero_point) for a, b in (integers[:2], integers[2:])]
+        return e.at_most(e.at_least(e.narrow(*words, self.kind.dtype), self.low), self.high)
 
 
 def activate(e: Emitter, x: Vector, activation: str) -> Vector:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation, implements
+from nascompiler.backends.cpu.implementations.quantized_product import BYTES, offsets
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.requantization import (
     requantization,
@@ -16,14 +17,13 @@ from nascompiler.backends.cpu.requantization import (
 )
 from nascompiler.backends.kernels.depthwise_int8 import QUAD, DepthwiseInt8, has_quads, wide_channels
 from nascompiler.backends.target import Isa, Target
+from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
 
-STAGE_BYTES = 16 << 10
+STAGEBYTES = 16 << 10
 """What is staged at a time: it shares the nearest cache with weights and rows of the image."""
 
-MOST_PIXELS = 7
 CHUNKS = 8
-_BYTES = (DType.I8, DType.U8)
 
 
 @implements("qnn.conv2d")
@@ -36,16 +36,17 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     isa = target.isa
     if (
         (per_group, features, call["groups"]) != (1, channels, channels)
-        or x.dtype not in _BYTES
-        or call["dtype"] not in _BYTES
+        or x.dtype not in BYTES
+        or call["dtype"] not in BYTES
         or weight.dtype is not DType.I8
         or call["weight_zero_point"]
-        or max(kernel_height * kernel_width * 255 * 128, 1) >= 1 << 24
+        or call.constants != tuple(range(1, len(call.operands)))
+        or kernel_height * kernel_width * 255 * 128 >= arithmetic.EXACT_IN_FLOAT32
     ):
         return ()
     bands = _Bands.of(isa, kernel_height, call["strides"][0], call["dilation"][0], out_height)
     blocks = _Blocks.of(isa, channels)
-    pixels = min(out_width, MOST_PIXELS)
+    pixels = _pixels(out_width, isa)
     element = (QUAD if blocks.wide else 1) * isa.lanes * 4
     tile = _tile(out_width, call["strides"][1], kernel_width, call["dilation"][1], element * bands.staged_rows, pixels)
     staged_width = (tile - 1) * call["strides"][1] + (kernel_width - 1) * call["dilation"][1] + 1
@@ -158,9 +159,16 @@ class _Blocks:
         return [padded[..., list(block)] for block in self.channels]
 
 
+def _pixels(out_width: int, isa: Isa) -> int:
+    """Columns of a register tile; results of four are stored together where there are quads."""
+    if has_quads(isa) and out_width >= QUAD:
+        return QUAD if out_width < 2 * QUAD else 2 * QUAD
+    return min(out_width, 7)
+
+
 def _tile(out_width: int, stride: int, kernel_width: int, dilation: int, bytes: int, pixels: int) -> int:
     """How many columns are staged together, if one takes so many bytes."""
-    most = (STAGE_BYTES // bytes - (kernel_width - 1) * dilation - 1) // stride + 1
+    most = (STAGEBYTES // bytes - (kernel_width - 1) * dilation - 1) // stride + 1
     count = -(-out_width // max(most, pixels))
     return max(-(-out_width // count), pixels)
 
@@ -170,14 +178,14 @@ def _constants(
 ) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
         weight = np.asarray(operands[1])[:, :, 0, :]
-        sums = weight.astype(np.int64).sum(axis=(0, 1))
-        offset = -(call["x_zero_point"] + sign) * sums + (np.asarray(operands[3], np.int64) if 3 in operands else 0)
+        bias = operands.get(3, np.zeros(weight.shape[-1], np.int32))
+        offset = offsets(weight.reshape(-1, weight.shape[-1]), bias, call["x_zero_point"] + sign)
         made = requantization_constants(call, call["x_scale"], operands[2])
         packed = [_lanes(isa, bands, block) for block in blocks.pick(weight)]
         return {
             **made,
             "weight": np.concatenate([block.reshape(-1) for block in packed]),
-            "offset": np.concatenate(blocks.pick(offset.astype(np.int32))),
+            "offset": np.concatenate(blocks.pick(offset)),
             "scale": np.concatenate(blocks.pick(made["scale"])),
         }
 
