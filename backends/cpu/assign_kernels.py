@@ -11,7 +11,8 @@ import numpy as np
 
 from nascompiler.backends.cpu import dialect as _dialect  # noqa: F401  # registers the ops made here
 from nascompiler.backends.cpu.activation import activation_of
-from nascompiler.backends.cpu.gates import fuse_gates
+from nascompiler.backends.cpu.gates import fuse_gates, pool_on_the_way
+from nascompiler.backends.cpu.joins import fuse_joins
 from nascompiler.backends.target import parse_target
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.graph import Graph, Node, Value
@@ -53,6 +54,8 @@ class AssignKernels(Pass):
             KERNELS[node.op.name](graph, node)
             context.count("kernels")
         fuse_gates(graph, target)
+        pool_on_the_way(graph, target)
+        context.count("kernels", fuse_joins(graph, target))
 
 
 @dataclass

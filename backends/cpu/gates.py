@@ -72,7 +72,8 @@ def _replace(
     types = tuple(v.type for v in operands)
     inferred = definition.infer(*definition.padded(types), **attributes)
     results = inferred if isinstance(inferred, tuple) else (inferred,)
-    if not candidates(KernelCall(op, tuple(attributes.items()), types, results), target):
+    constants = tuple(i for i, v in enumerate(operands) if v.is_constant)
+    if not candidates(KernelCall(op, tuple(attributes.items()), types, results, constants), target):
         return None
     names = (node.result.name,) if node.result.name else ()
     made = graph.insert(op, operands, attributes, before=node, names=names, origin=node.origin)

@@ -46,6 +46,16 @@ def _fused(generator: np.random.Generator, op: str, x: tuple[int, ...], *weights
     return build(plain.outputs[0].type.static_shape) if wants_residual else plain
 
 
+def _gated(generator: np.random.Generator, x: tuple[int, ...], features: int, *, residual: bool) -> Graph:
+    """A pointwise convolution of x times a gate."""
+    builder = Builder("gated")
+    operands = [builder.input("x", x)]
+    operands += [builder.constant(_normal(generator, *shape)) for shape in ((1, 1, x[3], features), (features,))]
+    operands += [builder.input("gate", (x[0], 1, 1, x[3]))]
+    operands += [builder.input("residual", (*x[:3], features))] * residual
+    return builder.outputs(y=builder.op("cpu.gated_conv2d", *operands, activation="relu"))
+
+
 def _random_convolution(seed: int) -> Graph:
     """Channels that fill no vector, strides, dilation, groups, and padding that differs at every side."""
     generator = np.random.default_rng(seed)
@@ -132,6 +142,7 @@ def _others() -> list[Graph]:
                 activation=["relu", "relu6", "hard_swish", "swish"][channels % 4],
                 gate=["sigmoid", "hard_sigmoid"][channels % 2],
             ),
+            _gated(generator, x, 40, residual=channels == 70),
         ]
     return graphs
 

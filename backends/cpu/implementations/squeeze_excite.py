@@ -11,6 +11,7 @@ from nascompiler.backends.cpu.implementations.fully_connected import pack_column
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, pack_panels, tiles
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.gemm import Gemm, Panels
+from nascompiler.backends.kernels.gemv import MOST_ROWS
 from nascompiler.backends.kernels.squeeze_excite import SqueezeExciteGate
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
@@ -54,12 +55,15 @@ def squeeze_excite_gate(call: KernelCall, target: Target) -> Sequence[Implementa
 
 @implements("cpu.gated_conv2d")
 def gated_convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Packed-weight products of rows that are scaled as they are read, by every register tile that fits."""
+    """Packed-weight products of rows that are scaled as they are read, by every register tile that fits.
+
+    Images of few pixels are left to a multiplication and a product that reads the weights once.
+    """
     x, weight, _, _, *residual = call.operands
     batch, height, width, k = x.static_shape
     m, n = height * width, weight.static_shape[3]
     isa = target.isa
-    if k < isa.lanes:
+    if k < isa.lanes or m <= MOST_ROWS:
         return ()
     found = []
     for rows, vectors in tiles(m, n, target):
