@@ -7,10 +7,12 @@ decomposition into nn, so that a graph with kernels assigned evaluates in the re
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import reduce
+from itertools import accumulate
 from typing import Any
 
 from nascompiler.backends.cpu.activation import ACTIVATIONS, apply_activation
-from nascompiler.ir.attributes import AttributeDef, Kind, string
+from nascompiler.ir.attributes import AttributeDef, Kind, integer, integers, string
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.graph import Value
 from nascompiler.ir.ops import OPS, InferenceError, OpDef, Operand, register_op
@@ -339,5 +341,51 @@ register_op(
         infer=_infer_pooled,
         decompose=_decompose_pooled,
         macs=lambda result, x, weight, *rest, **_: result.size * TensorType(weight.static_shape[:-1]).size,
+    )
+)
+
+
+def _infer_joined(
+    *xs: TensorType,
+    axis: int,
+    terms: tuple[int, ...],
+    activation: str,
+    activation_parameters: tuple[float, ...],
+) -> TensorType:
+    if sum(terms) != len(xs):
+        raise InferenceError(f"terms {list(terms)} are for {sum(terms)} operands; there are {len(xs)}")
+    parts = []
+    for count, last in zip(terms, accumulate(terms), strict=True):
+        part = xs[last - count : last]
+        if any(x != part[0] for x in part):
+            raise InferenceError(f"operands {', '.join(map(str, part))} are added; all must have the same type")
+        parts.append(part[0])
+    result = OPS["nn.concat"].infer(*parts, axis=axis)
+    assert isinstance(result, TensorType)
+    return _fused(result, None, activation, activation_parameters)
+
+
+def _decompose_joined(
+    builder: Builder,
+    *xs: Value,
+    axis: int,
+    terms: tuple[int, ...],
+    activation: str,
+    activation_parameters: tuple[float, ...],
+) -> Value:
+    parts = [
+        reduce(builder.nn.add, xs[last - count : last]) for count, last in zip(terms, accumulate(terms), strict=True)
+    ]
+    return apply_activation(builder, builder.nn.concat(*parts, axis=axis), activation, activation_parameters)
+
+
+register_op(
+    OpDef(
+        name="cpu.joined_sums",
+        summary="activation(concat along `axis` of the sums of the first terms[0] operands, the next terms[1], ...).",
+        operands=(Operand("xs", _F32, variadic=True),),
+        attributes=(integer("axis"), integers("terms", minimum=1), *ACTIVATION),
+        infer=_infer_joined,
+        decompose=_decompose_joined,
     )
 )

@@ -5,7 +5,9 @@ from nascompiler.backends.cpu.implementations import (
     depthwise,
     fully_connected,
     inverted_residual,
+    joined_sums,
     pointwise,
+    quantized_depthwise,
     quantized_product,
     squeeze_excite,
 )
@@ -15,7 +17,9 @@ __all__ = [
     "depthwise",
     "fully_connected",
     "inverted_residual",
+    "joined_sums",
     "pointwise",
+    "quantized_depthwise",
     "quantized_product",
     "squeeze_excite",
 ]

@@ -27,7 +27,7 @@ MOST_UNROLLED = 8
 
 @implements("cpu.conv2d")
 def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Register tiles of several pixels of a row, by every width; rows outside, or panels when weights fill the cache."""
+    """Register tiles of several pixels by every width; rows outside, or panels when weights fill the cache."""
     x, weight, _, *residual = call.operands
     window = Window.of_convolution(x, weight, call.result, dict(call.attributes))
     if window.is_pointwise and window.groups == 1:
@@ -59,11 +59,11 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
                 divisor=divisor,
                 step=step,
             )
-            rows = window.batch * window.output[0]
+            rows, order = window.batch * window.output[0], "panels" if panels_outside else "rows"
             chunks = min(panels.wide + panels.narrow if panels_outside else rows, CHUNKS)
             found.append(
                 Implementation(
-                    variant=f"convolution {pixels}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
+                    variant=f"convolution {pixels}x{vectors * isa.lanes}, {order} outside",
                     kernel=kernel,
                     operands={"x": 0, **({"residual": 3} if residual else {})},
                     constants=_constants(panels, window.groups),

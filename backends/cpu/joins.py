@@ -1,0 +1,56 @@
+"""Concatenations in one pass, together with the sums that are joined and the activation behind."""
+
+from __future__ import annotations
+
+from nascompiler.backends.cpu.activation import activation_of
+from nascompiler.backends.cpu.implementation import candidates
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.target import Target
+from nascompiler.ir.graph import Graph, Node, Value
+from nascompiler.ir.ops import OPS
+from nascompiler.ir.types import DType
+
+
+def fuse_joins(graph: Graph, target: Target) -> int:
+    """activation(concat(a, b + c, ...)) = cpu.joined_sums(a, b, c, ...), where there is a kernel for it; how many."""
+    count = 0
+    for node in list(graph.nodes):
+        if node.op.name == "nn.concat" and all(v.type.dtype is DType.F32 and v.type.size for v in node.operands):
+            count += _fuse(graph, node, target)
+    return count
+
+
+def _fuse(graph: Graph, node: Node, target: Target) -> bool:
+    terms: list[int] = []
+    operands: list[Value] = []
+    sums: list[Node] = []
+    for part in node.operands:
+        producer = part.producer
+        if producer is not None and _is_sum(producer) and part.sole_user is node:
+            sums.append(producer)
+            operands += producer.operands
+            terms.append(2)
+        else:
+            operands.append(part)
+            terms.append(1)
+    user = node.result.sole_user
+    activation = None if user is None else activation_of(user)
+    last = node if user is None or activation is None else user
+    name, parameters = activation or ("none", ())
+    op = OPS["cpu.joined_sums"]
+    attributes = op.complete_attributes(
+        {"axis": node["axis"], "terms": tuple(terms), "activation": name, "activation_parameters": parameters}
+    )
+    call = KernelCall(op.name, tuple(attributes.items()), tuple(v.type for v in operands), (last.result.type,))
+    if any(v.is_constant for v in operands) or not candidates(call, target):
+        return False
+    names = (last.result.name,) if last.result.name else ()
+    made = graph.insert(op, operands, attributes, before=last, names=names, origin=node.origin)
+    graph.replace_all_uses(last.result, made.result)
+    for absorbed in dict.fromkeys((last, node, *sums)):
+        graph.erase(absorbed)
+    return True
+
+
+def _is_sum(node: Node) -> bool:
+    return node.op.name == "nn.add" and all(v.type == node.result.type for v in node.operands)
