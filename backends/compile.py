@@ -10,13 +10,14 @@ from pathlib import Path
 
 from nascompiler.backends.artifact import AFTER, BEFORE, LIBRARY, PLACEMENT, WEIGHTS, new_folder, write_weights
 from nascompiler.backends.cpu.assign_kernels import AssignKernels
-from nascompiler.backends.cpu.choice import Choices, calls_of, choose
+from nascompiler.backends.cpu.choice import Choices, calls_of, choose, choose_recorded
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import Placement, placement_table
 from nascompiler.backends.manifest import NAME, CallSpec, Manifest, TensorSpec, WeightSpec, file_hash
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.backends.tvm_versions import ACCEPTED
 from nascompiler.ir.cost import node_cost
+from nascompiler.ir.errors import UsageError
 from nascompiler.ir.files import save, write_text
 from nascompiler.ir.graph import Graph
 from nascompiler.ir.labels import node_labels
@@ -45,12 +46,13 @@ class Compiled:
 
 def default_pipeline(target: Target | str) -> str:
     """The pipeline that `compile_graph` runs for a target unless given another."""
-    return _with_kernels(",".join(NETWORK), target)
+    return with_kernels(None, target)
 
 
-def _with_kernels(pipeline: str, target: Target | str) -> str:
-    """The pipeline in normal form, kernels assigned at its end where it does not do so itself."""
-    parsed = Pipeline.parse(pipeline) if pipeline.strip() else Pipeline(())
+def with_kernels(pipeline: str | None, target: Target | str) -> str:
+    """The pipeline (default: that of networks) in normal form; kernels are assigned at its end unless it does so."""
+    text = ",".join(NETWORK) if pipeline is None else pipeline
+    parsed = Pipeline.parse(text) if text.strip() else Pipeline(())
     if any(isinstance(step, AssignKernels) for step in parsed.passes()):
         return str(parsed)
     return str(Pipeline((*parsed.steps, Step(AssignKernels(str(target))))))
@@ -75,11 +77,39 @@ def compile_graph(
     cannot be lowered, every reason listed, DeviceError when TVM cannot be used.
     """
     chosen = parse_target(target)
-    text = _with_kernels(default_pipeline(target) if pipeline is None else pipeline, target)
+    text = with_kernels(pipeline, target)
     with new_folder(Path(folder), overwrite=overwrite) as place:
         lowered_graph = run_pipeline(graph, text, instruments=instruments)
         choices = choose(calls_of(lowered_graph).values(), chosen)
         return _write(graph, lowered_graph, chosen, choices, text, place, Path(folder))
+
+
+def compile_locked(
+    graph: Graph,
+    target: Target | str,
+    folder: str | Path,
+    locked: Path,
+    *,
+    pipeline: str | None = None,
+    overwrite: bool = False,
+) -> Compiled:
+    """Compile a graph as `locked`, an artifact's folder or manifest, was: by its pipeline and the variants it records.
+
+    Raises UsageError for another target, and for every call whose variant is not recorded or no longer there; else as
+    `compile_graph` and `Manifest.read` do.
+    """
+    manifest = Manifest.read(locked.parent if locked.name == NAME else locked)
+    chosen = parse_target(target)
+    if chosen.fingerprint != manifest.fingerprint:
+        raise UsageError(f"{locked} was compiled for {manifest.target} on another kind of processor than {chosen}")
+    return compile_graph(
+        graph,
+        chosen,
+        folder,
+        pipeline=manifest.pipeline if pipeline is None else pipeline,
+        overwrite=overwrite,
+        choose=lambda calls, target: choose_recorded(calls, target, manifest.variants),
+    )
 
 
 def _write(

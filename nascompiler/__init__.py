@@ -5,7 +5,20 @@ The verbs are those of the command line. Importing this package is cheap: TVM an
 
 __version__ = "0.1.0"
 
-from nascompiler.api import bench, compile, export, inspect, load, load_artifact, optimize, quantize, save, verify
+from nascompiler.api import (
+    bench,
+    compile,
+    export,
+    inspect,
+    load,
+    load_artifact,
+    optimize,
+    predict,
+    quantize,
+    save,
+    tune,
+    verify,
+)
 
 __all__ = [
     "__version__",
@@ -16,7 +29,9 @@ __all__ = [
     "load",
     "load_artifact",
     "optimize",
+    "predict",
     "quantize",
     "save",
+    "tune",
     "verify",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,9 @@ from nascompiler.summary import Summary, summarize
 
 if TYPE_CHECKING:
     from nascompiler.backends.artifact import Artifact
+    from nascompiler.backends.predict import Prediction
+    from nascompiler.backends.tune import Progress as TuningProgress
+    from nascompiler.backends.tune import TuningResult
     from nascompiler.backends.verify_artifact import Verification
     from nascompiler.bench import BenchResult
     from nascompiler.quantization.result import QuantizationResult
@@ -183,19 +186,25 @@ def compile(
     overwrite: bool = False,
     verify: bool = False,
     threads: int | None = None,
+    locked: str | Path | None = None,
 ) -> Artifact:
     """Compile a model for a target; returns the artifact, ready to run. An architecture is expanded first.
 
     `output` is the folder to write (default: a temporary one, gone with the process); `passes` replaces the default
-    pipeline before the target's own. With `verify`, raises GateError when the artifact does not compute what the
-    reference evaluator does.
+    pipeline before the target's own. `locked` is an artifact, or its manifest: kernels are computed by the variants
+    recorded there, and its pipeline is the default; UsageError lists what cannot be reproduced. With `verify`, raises
+    GateError when the artifact does not compute what the reference evaluator does.
     """
-    from nascompiler.backends.compile import compile_graph
+    from nascompiler.backends.compile import compile_graph, compile_locked
 
     graph = model if isinstance(model, Graph) else load(model, shapes=shapes)
     scratch = tempfile.TemporaryDirectory(prefix="nascompiler-") if output is None else None
     folder = Path(scratch.name) / "artifact" if scratch is not None else Path(str(output))
-    compile_graph(expanded(graph, passes=passes), target, folder, pipeline=passes, overwrite=overwrite)
+    network = expanded(graph, passes=passes)
+    if locked is None:
+        compile_graph(network, target, folder, pipeline=passes, overwrite=overwrite)
+    else:
+        compile_locked(network, target, folder, Path(locked), pipeline=passes, overwrite=overwrite)
     artifact = load_artifact(folder, threads=threads)
     if scratch is not None:
         weakref.finalize(artifact, scratch.cleanup)
@@ -235,3 +244,45 @@ def bench(
 
     folder = artifact if isinstance(artifact, (str, Path)) else artifact.folder
     return bench_artifact(folder, threads=threads, against=against, **options)
+
+
+def tune(
+    model: Graph | str | Path,
+    target: str = "cpu",
+    *,
+    budget_s: float = 300.0,
+    passes: str | None = None,
+    shapes: Shapes | None = None,
+    again: bool = False,
+    check: bool = True,
+    store: str | Path | None = None,
+    report: Callable[[TuningProgress], None] = lambda progress: None,
+) -> TuningResult:
+    """Measure which variant of each kernel call of a model is the fastest here; compiling takes it from then on.
+
+    No call is begun after `budget_s` seconds; what was measured is kept at once, and not measured again unless `again`.
+    `passes` replaces the default pipeline. `report` is told of every call. With `check`, the network as it would be
+    compiled untuned and tuned are measured in turns. `store` is a file to write to and read instead of the user's.
+    Raises TuningError when nothing could be measured.
+    """
+    from nascompiler.tuning import tune_network
+
+    graph = model if isinstance(model, Graph) else load(model, shapes=shapes)
+    return tune_network(
+        expanded(graph, passes=passes),
+        target,
+        budget_s=budget_s,
+        pipeline=passes,
+        again=again,
+        check=check,
+        store=None if store is None else Path(store),
+        report=report,
+    )
+
+
+def predict(model: Graph | str | Path, target: str = "cpu", *, shapes: Shapes | None = None) -> Prediction:
+    """The latency of a model as the sum of what tuning has measured of its kernel calls; lists what is not known."""
+    from nascompiler.backends.predict import predict as predict_graph
+
+    graph = model if isinstance(model, Graph) else load(model, shapes=shapes)
+    return predict_graph(expanded(graph), target)

@@ -150,7 +150,7 @@ class Store:
                 db.execute(statement)
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
-        db.isolation_level = ""
+        db.isolation_level = "DEFERRED"
 
 
 def _values(row: Row) -> tuple[object, ...]:

@@ -22,6 +22,7 @@ from nascompiler.cli import (
     run,
     spaces,
     targets,
+    tune,
     zoo,
 )
 from nascompiler.ir import Error
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quantize": quantize.quantize,
     "compile": compile.compile,
     "run": run.run,
+    "tune": tune.tune,
     "bench": bench.bench,
     "targets": targets.targets,
     "spaces": spaces.spaces,

@@ -46,6 +46,10 @@ def compile(
     images: Annotated[
         Path | None, typer.Option("--images", metavar="FILE.npy", help="Images to verify with; default: synthetic.")
     ] = None,
+    locked: Annotated[
+        Path | None,
+        typer.Option("--locked", metavar="MANIFEST", help="Compute kernels by the variants that an artifact records."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the folder if it exists.")] = False,
     placement: Annotated[bool, typer.Option("--placement", help="Show what runs where, and why.")] = False,
     quantize: Annotated[
@@ -71,7 +75,7 @@ def compile(
         with stages() as progress:
             result = api.quantize(graph, calibration=calibration, target=target, progress=progress)
         graph, report = result.graph, result.report
-    artifact = api.compile(graph, target, output, passes=passes, overwrite=overwrite)
+    artifact = api.compile(graph, target, output, passes=passes, overwrite=overwrite, locked=locked)
     say(f"wrote {output} for {artifact.manifest.target}")
     if report is not None:
         _show_verdict(report, float_graph if measure else None, output)

@@ -1,0 +1,73 @@
+"""The latency of a network from what is known of its kernel calls, without running or compiling it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nascompiler.backends.compile import default_pipeline
+from nascompiler.backends.cpu.choice import variants
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.placement import is_view
+from nascompiler.backends.measure.latency import Kind, Latency, LayerTime
+from nascompiler.backends.store import Measurements, Row, Tuning, known_measurements
+from nascompiler.backends.target import Target, parse_target
+from nascompiler.ir.cost import node_cost
+from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.labels import node_labels
+from nascompiler.passes.infrastructure.manager import run_pipeline
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The sum of what is known, layer by layer.
+
+    `missing` are the calls of which nothing is known, by their text, with the nodes that make them: the latency is too
+    small by what they take. `older` counts the layers that were measured with earlier kernels.
+    """
+
+    latency: Latency
+    missing: dict[str, tuple[str, ...]]
+    older: int
+
+
+def predict(graph: Graph, target: Target | str, known: Measurements | None = None) -> Prediction:
+    """The latency of a network on one thread by what is `known`: the overlay and the base unless given.
+
+    Kernels are assigned by the default pipeline unless the graph has them already. What TVM fuses is taken for the sum
+    of its parts, and what lies between the calls for nothing.
+    """
+    chosen = parse_target(target)
+    if not any(node.op.dialect == "cpu" for node in graph.nodes):
+        graph = run_pipeline(graph, default_pipeline(chosen))
+    calls = timed_calls(graph)
+    tunings = (known_measurements() if known is None else known).tunings(calls, chosen.fingerprint)
+    labels = node_labels(graph)
+    rows = {text: known_row(nodes[0], chosen, tunings.get(text)) for text, nodes in calls.items()}
+    layers = []
+    for text, nodes in calls.items():
+        row = rows[text]
+        if row is not None:
+            costs = [(node, node_cost(node)) for node in nodes]
+            layers += [LayerTime(labels[n], n.op.name, row.median_ns, c.macs or 0, c.bytes or 0) for n, c in costs]
+    return Prediction(
+        latency=Latency(Kind.PREDICTED, [sum(layer.ns for layer in layers)], layers=tuple(layers)),
+        missing={text: tuple(labels[n] for n in nodes) for text, nodes in calls.items() if rows[text] is None},
+        older=sum(len(nodes) for text, nodes in calls.items() if rows[text] is not None and not tunings[text].fresh),
+    )
+
+
+def timed_calls(graph: Graph) -> dict[str, list[Node]]:
+    """The nodes that take time, by the text of the call that they make."""
+    found: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        if not is_view(node) and all(value.type.size for value in (*node.operands, *node.results)):
+            found.setdefault(KernelCall.of(node).text, []).append(node)
+    return found
+
+
+def known_row(node: Node, target: Target, tuning: Tuning | None) -> Row | None:
+    """The row of the variant that would compute the node, or None when none was measured."""
+    if tuning is None:
+        return None
+    available = variants(KernelCall.of(node), target)
+    return tuning.best(available, next(iter(available)))

@@ -1,0 +1,185 @@
+"""Tuning: the kernel calls of a network measured variant by variant, the most expensive first, while time allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from nascompiler.backends.cpu.choice import variants
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.errors import TuningError
+from nascompiler.backends.measure.environment import environment
+from nascompiler.backends.measure.kernels import KernelMeasurer
+from nascompiler.backends.predict import known_row, timed_calls
+from nascompiler.backends.store import Measurements, Outcome, Row, Session, Tuning, known_measurements
+from nascompiler.backends.store.generator import generator_hash, generator_versions
+from nascompiler.backends.target import Target
+from nascompiler.ir.cost import node_cost
+from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.labels import node_labels
+
+SECONDS_PER_CALL = 0.4
+"""Time to run the variants of a call, beside that to compile and check them."""
+
+_GUESSED_MACS_PER_NS = 50.0
+_GUESSED_BYTES_PER_NS = 10.0
+
+
+@dataclass(frozen=True)
+class CallResult:
+    """What is known of a call. `nodes` are those that make it; times are in ns for one of them, None if not known.
+
+    `variant` is the one that is taken, `default` the one without measurements; `gain` is the ratio of their times.
+    """
+
+    call: str
+    op: str
+    nodes: tuple[str, ...]
+    default: str
+    variant: str
+    default_ns: float | None
+    ns: float | None
+    gain: float
+    failures: tuple[Row, ...] = ()
+
+    @property
+    def total_ns(self) -> float | None:
+        """The time of all nodes together."""
+        return None if self.ns is None else self.ns * len(self.nodes)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """So many calls of those to be measured are done, the last with this result; `left_s` is about what is left."""
+
+    done: int
+    total: int
+    left_s: float
+    result: CallResult
+
+
+@dataclass(frozen=True)
+class TuningResult:
+    """All calls of a network, the most expensive first, and how many were measured now, known before and left over."""
+
+    target: str
+    calls: tuple[CallResult, ...]
+    measured: int
+    known: int
+    left: int
+    end_to_end: Mapping[str, Any] | None = None
+    """The network with the default variants against the tuned one, measured in turns, if that was done."""
+
+    @property
+    def failures(self) -> tuple[Row, ...]:
+        return tuple(row for call in self.calls for row in call.failures)
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures as plain data; times in ns."""
+        return {
+            "target": self.target,
+            "measured": self.measured,
+            "known": self.known,
+            "left": self.left,
+            "calls": [
+                {
+                    "call": c.call,
+                    "nodes": list(c.nodes),
+                    "default": c.default,
+                    "variant": c.variant,
+                    "default_ns": c.default_ns,
+                    "ns": c.ns,
+                    "gain": c.gain,
+                    "failures": [
+                        {"variant": f.variant, "outcome": f.outcome.value, "detail": f.detail} for f in c.failures
+                    ],
+                }
+                for c in self.calls
+            ],
+            "end_to_end": self.end_to_end,
+        }
+
+
+def tune_graph(
+    graph: Graph,
+    target: Target,
+    *,
+    budget_s: float,
+    known: Measurements | None = None,
+    again: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    measurer: Callable[[Graph, Target], KernelMeasurer] = KernelMeasurer,
+) -> TuningResult:
+    """Measure the calls of a graph whose kernels are assigned, on one thread, and keep what is found.
+
+    Each call is kept as soon as it is measured, in the first store of `known` (default: the overlay), and is not
+    measured again by the same version of the kernels unless `again`. No call is begun after `budget_s`. Raises
+    TuningError when nothing could be measured though something was tried, DeviceError when the machine cannot measure.
+    """
+    began = time.monotonic()
+    known = known_measurements() if known is None else known
+    nodes = timed_calls(graph)
+    tunings = known.tunings(nodes, target.fingerprint)
+    todo = [text for text in nodes if again or text not in tunings or not tunings[text].fresh]
+    todo.sort(key=lambda text: _priority(nodes[text], target, tunings.get(text)), reverse=True)
+    labels = node_labels(graph)
+    results = {text: _result(nodes[text], labels, target, tunings.get(text)) for text in nodes}
+    before = len(nodes) - len(todo)
+    session = Session(
+        target.fingerprint,
+        generator_hash(),
+        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        versions=generator_versions(),
+        environment=environment(threads=1).to_json(),
+    )
+    done = 0
+    if todo:
+        with measurer(graph, target) as worker:
+            for done, text in enumerate(todo, start=1):
+                tuning = worker.measure(text, SECONDS_PER_CALL)
+                known.stores[0].add(text, session, tuning)
+                results[text] = _result(nodes[text], labels, target, tuning)
+                spent = time.monotonic() - began
+                left = min(max(budget_s - spent, 0.0), spent / done * (len(todo) - done))
+                report(Progress(done, len(todo), left, results[text]))
+                if spent >= budget_s:
+                    break
+    tried = [results[text] for text in todo[:done]]
+    if tried and all(result.ns is None for result in tried):
+        listed = "; ".join(f"{r.op}: {f.variant}: {f.outcome.value}: {f.detail}" for r in tried[:3] for f in r.failures)
+        raise TuningError(f"nothing could be measured: {listed}")
+    ordered = sorted(results.values(), key=lambda result: result.total_ns or 0.0, reverse=True)
+    return TuningResult(str(target), tuple(ordered), done, before, len(todo) - done)
+
+
+def _priority(nodes: list[Node], target: Target, tuning: Tuning | None) -> tuple[bool, float]:
+    """Calls for which there is a choice first, then by the time that they take, as known or guessed, in ns."""
+    row = known_row(nodes[0], target, tuning)
+    cost = node_cost(nodes[0])
+    guess = (cost.macs or 0) / _GUESSED_MACS_PER_NS + (cost.bytes or 0) / _GUESSED_BYTES_PER_NS
+    choice = len(variants(KernelCall.of(nodes[0]), target)) > 1
+    return choice, len(nodes) * (guess if row is None else row.median_ns)
+
+
+def _result(nodes: list[Node], labels: Mapping[Node, str], target: Target, tuning: Tuning | None) -> CallResult:
+    call = KernelCall.of(nodes[0])
+    available = variants(call, target)
+    default = next(iter(available))
+    result = CallResult(call.text, call.op, tuple(labels[n] for n in nodes), default, default, None, None, 1.0)
+    if tuning is None:
+        return result
+    failures = tuple(row for row in tuning.rows if row.outcome is not Outcome.MEASURED)
+    best, reference = tuning.best(available, default), tuning.measured.get(default)
+    if best is None:
+        return replace(result, failures=failures)
+    return replace(
+        result,
+        variant=best.variant,
+        default_ns=reference.median_ns if reference else None,
+        ns=best.median_ns,
+        gain=best.gain / reference.gain if reference else best.gain,
+        failures=failures,
+    )

@@ -1,0 +1,51 @@
+"""Tuning a network as a user asks for it: its kernels assigned, its calls measured, and what it gains end to end."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from nascompiler.backends.compile import compile_graph, with_kernels
+from nascompiler.backends.cpu.choice import choose
+from nascompiler.backends.store import Measurements, Store, known_measurements
+from nascompiler.backends.target import parse_target
+from nascompiler.backends.tune import Progress, TuningResult, tune_graph
+from nascompiler.bench.comparison import compare_artifacts
+from nascompiler.ir import Graph
+from nascompiler.ir.errors import UsageError
+from nascompiler.passes import run_pipeline
+
+CHECK_ROUNDS = 8
+
+
+def tune_network(
+    graph: Graph,
+    target: str,
+    *,
+    budget_s: float,
+    pipeline: str | None = None,
+    again: bool = False,
+    check: bool = True,
+    store: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> TuningResult:
+    """See `nascompiler.tune`."""
+    if not budget_s > 0:
+        raise UsageError(f"the budget is {budget_s} s; it must be more than 0")
+    chosen = parse_target(target)
+    known = known_measurements() if store is None else Measurements((Store(store),))
+    text = with_kernels(pipeline, chosen)
+    assigned = run_pipeline(graph, text)
+    result = tune_graph(assigned, chosen, budget_s=budget_s, known=known, again=again, report=report)
+    if not check or all(call.variant == call.default for call in result.calls):
+        return result
+    with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as scratch:
+        before, after = Path(scratch) / "default", Path(scratch) / "tuned"
+        compile_graph(graph, chosen, before, pipeline=text, choose=partial(choose, known=Measurements(())))
+        compile_graph(graph, chosen, after, pipeline=text, choose=partial(choose, known=known))
+        compared = compare_artifacts(before, after, rounds=CHECK_ROUNDS)
+    figures = {"default_ns": compared.first.median_ns, "tuned_ns": compared.second.median_ns}
+    return replace(result, end_to_end={**figures, **compared.to_json()})
