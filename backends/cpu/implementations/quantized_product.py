@@ -76,11 +76,11 @@ def _is_product(call: KernelCall) -> bool:
         return False
     zero_point = call["b_zero_point" if call.op == "qnn.matmul" else "weight_zero_point"]
     is_matrix = weight.rank == 2 or call.op == "qnn.conv2d"
-    symmetric = zero_point == _zero_point(weight.dtype)
+    symmetric = zero_point == symmetric_zero_point(weight.dtype)
     return is_matrix and symmetric and x.dtype in BYTES and weight.dtype in BYTES and x.size * weight.size > 0
 
 
-def _zero_point(weight: DType) -> int:
+def symmetric_zero_point(weight: DType) -> int:
     """The zero point with which weights are signed bytes."""
     return 0 if weight is DType.I8 else 128
 
@@ -101,7 +101,7 @@ def _constants(call: KernelCall, panels: Panels, dots: Dots) -> Callable[[Mappin
 
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
         matrix = np.asarray(operands[1])
-        matrix = matrix.reshape(matrix.shape[-2:]).astype(np.int64) - _zero_point(call.operands[1].dtype)
+        matrix = matrix.reshape(matrix.shape[-2:]).astype(np.int64) - symmetric_zero_point(call.operands[1].dtype)
         scale = np.asarray(call["b_scale"], np.float32) if is_matmul else operands[2]
         bias = operands.get(3, np.zeros(matrix.shape[1], np.int32))
         made = {"offset": offsets(matrix, bias, call[f"{prefix}_zero_point"] + dots.shift(call.operands[0].dtype))}
