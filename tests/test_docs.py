@@ -31,7 +31,7 @@ def registries() -> Iterator[None]:
 @pytest.mark.parametrize(("page", "block"), BLOCKS)
 @pytest.mark.usefixtures("registries")
 def test_python_in_the_docs_runs(page: Path, block: str) -> None:
-    exec(compile(block, str(page), "exec"), {"__name__": "__docs__"})
+    exec(compile(block, str(page), "exec", dont_inherit=True), {"__name__": "__docs__"})
 
 
 @pytest.mark.parametrize("page", [Path("README.md"), Path("CONTRIBUTING.md"), *PAGES], ids=lambda p: Path(p).stem)
