@@ -18,7 +18,7 @@ from itertools import accumulate
 from typing import ClassVar
 
 from nascompiler.backends.cpu.tiling import lane_pieces
-from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
+from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.backends.target import Isa
@@ -295,11 +295,9 @@ class _Band:
         else:
             for i in range(0, len(sums), QUAD):
                 four = [sums[min(i + p, len(sums) - 1)][0] for p in range(QUAD)]
-                packed = e.bits(self.requantizer(four, [*scales] * QUAD), DType.I32)
-                turned = e.opaque(e.shuffle(packed, packed, [QUAD * (j % QUAD) + j // QUAD for j in range(lanes)]))
+                turned = self.requantizer.in_order(self.requantizer(four, [*scales] * QUAD))
                 for p, _ in enumerate(sums[i : i + QUAD]):
-                    pixel = e.bits(e.part(turned, QUAD * p, QUAD), self.kernel.requantization.dtype)
-                    self._store_pixel(pixel, result + n["channels"] * (i + p))
+                    self._store_pixel(e.part(turned, lanes * p, lanes), result + n["channels"] * (i + p))
 
     def _store_pixel(self, made: Vector, result: Pointer) -> None:
         """Store the results of a vector."""

@@ -194,6 +194,10 @@ class Vector:
         """Lanes in which this is greater than the other (false where either is NaN), for `Emitter.select`."""
         return self._compare(">", other)
 
+    def is_nan(self) -> Any:
+        """Lanes that are NaN, for `Emitter.select`."""
+        return self.emitter.builder.fcmp_unordered("uno", self.value, self.value)
+
     def _compare(self, sign: str, other: Vector | float) -> Any:
         builder = self.emitter.builder
         if self.dtype.is_float:
@@ -244,6 +248,11 @@ class Emitter:
     def choose(self, condition: Condition, a: Number, b: Number) -> Index:
         """`a` where the condition holds, else `b`."""
         return Index(self, self.builder.select(condition.value, self.raw(a), self.raw(b)))
+
+    def load_index(self, pointer: Pointer) -> Index:
+        """An unsigned integer in memory."""
+        number = self.builder.load(pointer.address, align=pointer.dtype.bytes, typ=_ELEMENTS[pointer.dtype])
+        return Index(self, self.builder.zext(number, _I64))
 
     def choose_pointer(self, condition: Condition, a: Pointer, b: Pointer) -> Pointer:
         """`a` where the condition holds, else `b`."""
@@ -373,6 +382,10 @@ class Emitter:
         value = self.builder.asm(ir.FunctionType(type, [type]), "", f"={constraint},0", [vector.value], False)
         return Vector(self, value, vector.dtype)
 
+    def permute_pairs(self, a: Vector, index: Vector, b: Vector) -> Vector:
+        """The 16-bit elements of `a` followed by `b` at an index, whose higher bits count for nothing; AVX-512."""
+        return self._intrinsic("llvm.x86.avx512.vpermi2var.hi.512", a, index, b)
+
     def part(self, vector: Vector, start: int, lanes: int) -> Vector:
         """Some neighbouring lanes of a vector."""
         return self.shuffle(vector, vector, range(start, start + lanes))
@@ -440,10 +453,11 @@ class Emitter:
         return Vector(self, value, dtype)
 
     def narrow(self, a: Vector, b: Vector, dtype: DType) -> Vector:
-        """Signed integers in half the width, saturated: every 16 bytes have those of a's 16 bytes, then b's; AVX-512."""
+        """Signed integers in half the width, saturated: every 16 bytes are those of a's 16 bytes, then b's; x86 only."""
         name = f"pack{'s' if dtype.is_signed else 'u'}s{'dw' if dtype.bytes == 2 else 'wb'}"
+        name = {16: f"sse2.{name}.128", 32: f"avx2.{name}", 64: f"avx512.{name}.512"}[a.lanes * a.dtype.bytes]
         type = ir.VectorType(_ELEMENTS[dtype], 2 * a.lanes)
-        function = self.declare(f"llvm.x86.avx512.{name}.512", ir.FunctionType(type, [a.value.type] * 2))
+        function = self.declare(f"llvm.x86.{name}", ir.FunctionType(type, [a.value.type] * 2))
         return Vector(self, self.builder.call(function, [a.value, b.value]), dtype)
 
     def add_saturated(self, a: Vector, b: Vector) -> Vector:

@@ -5,7 +5,7 @@ Nothing here may become a fused multiply-add: products and sums are emitted apar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +45,14 @@ class Requantization:
         """The result's zero point and limits."""
         return () if self.dtype.is_float else ("zero_point", "low", "high")
 
+    def prepare_best(
+        self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]
+    ) -> Requantizer | PackedRequantizer:
+        """Emit what all sums share, for whichever way is the fastest for full vectors of them."""
+        if self.dtype.bytes == 1 and e.isa.architecture == "x86_64":
+            return self.prepare_packed(e, p, n)
+        return self.prepare(e, p, n, e.isa.lanes)
+
     def prepare(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index], lanes: int) -> Requantizer:
         """Emit what all sums share."""
         if self.dtype.is_float:
@@ -55,11 +63,12 @@ class Requantization:
         return Requantizer(e, self, lanes, low, high, offset, inverse)
 
     def prepare_packed(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> PackedRequantizer:
-        """The same for results of 8 bits made four vectors of 16 lanes at a time."""
-        inverse = e.broadcast(p["inverse_scale"], 16) if "inverse_scale" in self.pointers else None
-        zero_point = e.bits(e.splat_index((n["zero_point"] + 0x10000) % 0x10000 * 0x10001, 16), DType.I16)
+        """The same for results of 8 bits made four full vectors at a time; x86 only."""
+        lanes = e.isa.lanes
+        inverse = e.broadcast(p["inverse_scale"], lanes) if "inverse_scale" in self.pointers else None
+        zero_point = e.bits(e.splat_index((n["zero_point"] + 0x10000) % 0x10000 * 0x10001, lanes), DType.I16)
         low, high = (
-            e.bits(e.splat_index((n[name] + 0x100) % 0x100 * 0x1010101, 16), self.dtype) for name in ("low", "high")
+            e.bits(e.splat_index((n[name] + 0x100) % 0x100 * 0x1010101, lanes), self.dtype) for name in ("low", "high")
         )
         return PackedRequantizer(e, self, low, high, zero_point, inverse)
 
@@ -85,6 +94,10 @@ class Requantizer:
             real = activate(self.emitter, real, self.kind.activation) * self.inverse_scale
         return self.round(real)
 
+    def each(self, sums: Sequence[Vector], scales: Sequence[Vector]) -> list[Vector]:
+        """The results of each vector of sums."""
+        return [self(total, scale) for total, scale in zip(sums, scales, strict=True)]
+
     def round(self, f: Vector) -> Vector:
         """clamp(rint(f) + zero_point, low, high), clamped first, which is the same, in the result's type."""
         e = self.emitter
@@ -97,8 +110,7 @@ class Requantizer:
 
 @dataclass(frozen=True)
 class PackedRequantizer:
-    """Emits bytes by the instructions of AVX-512 that narrow and saturate. Below all integers their conversion gives the
-    lowest one, which is right, above them as well, which is not: so there is a bound there."""
+    """Emits bytes, four full vectors at a time, by the instructions of x86 that narrow and saturate."""
 
     emitter: Emitter
     kind: Requantization
@@ -108,17 +120,53 @@ class PackedRequantizer:
     inverse_scale: Vector | None = None
 
     def __call__(self, sums: Sequence[Vector], scales: Sequence[Vector]) -> Vector:
-        """The results of four vectors of sums: in every 16 bytes are four of the first vector, four of the second ..."""
-        e = self.emitter
-        integers = []
+        """The results of four vectors of sums: every 16 bytes are four of the first vector, four of the second, ..."""
+        e, real = self.emitter, []
         for total, scale in zip(sums, scales, strict=True):
-            real = e.convert(total, DType.F32) * scale
+            x = e.convert(total, DType.F32) * scale
             if self.inverse_scale is not None:
-                real = activate(e, real, self.kind.activation) * self.inverse_scale
-            bound = e.constant(_MOST, real.lanes)
-            integers.append(e.round_to_integer(e.select(real.less(bound), real, bound)))
+                x = activate(e, x, self.kind.activation) * self.inverse_scale
+            real.append(x)
+        return self.round(real)
+
+    def round(self, f: Sequence[Vector]) -> Vector:
+        """clamp(rint(f) + zero_point, low, high) of four vectors, the bytes in the order of a call.
+
+        What is below all integers is converted to the lowest, which is right; so is what is above, hence the bound.
+        """
+        e = self.emitter
+        bound = e.constant(_MOST, e.isa.lanes)
+        integers = [e.round_to_integer(e.select(x.less(bound), x, bound)) for x in f]
         words = [e.add_saturated(e.narrow(a, b, DType.I16), self.zero_point) for a, b in (integers[:2], integers[2:])]
         return e.at_most(e.at_least(e.narrow(*words, self.kind.dtype), self.low), self.high)
+
+    def in_order(self, packed: Vector) -> Vector:
+        """The bytes of a call with those of each vector together."""
+        e, quads = self.emitter, self.emitter.bits(packed, DType.I32)
+        lanes = quads.lanes
+        places = [4 * i + vector for vector in range(4) for i in range(lanes // 4)]
+        return e.bits(e.opaque(e.shuffle(quads, quads, places)), self.kind.dtype)
+
+    def each(self, sums: Sequence[Vector], scales: Sequence[Vector]) -> list[Vector]:
+        """The results of each vector of sums."""
+        e, made, last = self.emitter, [], len(sums) - 1
+        for start in range(0, len(sums), 4):
+            four = [min(start + i, last) for i in range(4)]
+            ordered = self.in_order(self([sums[i] for i in four], [scales[i] for i in four]))
+            lanes = ordered.lanes // 4
+            made += [e.part(ordered, i * lanes, lanes) for i in range(min(4, len(sums) - start))]
+        return made
+
+
+def round_block(
+    e: Emitter, kind: Requantization, p: Mapping[str, Pointer], n: Mapping[str, Index], size: int
+) -> Callable[[Sequence[Vector]], Vector]:
+    """What makes `size` results of 8 bits from float32 numbers, four vectors of 16 lanes or a single one of any."""
+    if size == 64:
+        packed = kind.prepare_packed(e, p, n)
+        return lambda f: packed.in_order(packed.round(f))
+    single = kind.prepare(e, p, n, size)
+    return lambda f: single.round(f[0])
 
 
 def activate(e: Emitter, x: Vector, activation: str) -> Vector:

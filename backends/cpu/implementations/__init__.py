@@ -9,6 +9,7 @@ from nascompiler.backends.cpu.implementations import (
     pointwise,
     quantized_convolution,
     quantized_depthwise,
+    quantized_elementwise,
     quantized_product,
     squeeze_excite,
 )
@@ -22,6 +23,7 @@ __all__ = [
     "pointwise",
     "quantized_convolution",
     "quantized_depthwise",
+    "quantized_elementwise",
     "quantized_product",
     "squeeze_excite",
 ]
