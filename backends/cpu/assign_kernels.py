@@ -11,10 +11,12 @@ import numpy as np
 
 from nascompiler.backends.cpu import dialect as _dialect  # noqa: F401  # registers the ops made here
 from nascompiler.backends.cpu.activation import activation_of
+from nascompiler.backends.cpu.blocks import WHEN, fuse_blocks
 from nascompiler.backends.cpu.gates import fuse_gates, pool_on_the_way
 from nascompiler.backends.cpu.joins import fuse_joins
+from nascompiler.backends.cpu.rectifiers import fuse_rectifiers
 from nascompiler.backends.target import parse_target
-from nascompiler.ir.errors import UsageError
+from nascompiler.ir.errors import UsageError, choices_text
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.types import DType
 from nascompiler.passes.fuse_activations import detach_activations
@@ -30,14 +32,21 @@ MAX_KERNEL_WIDTH = 11
 class AssignKernels(Pass):
     """Turns nn nodes into kernel calls: a linear operation with the bias, residual and activation behind it.
 
-    What has no kernel stays as it is, and TVM fuses and compiles it; the placement table says why.
+    What has no kernel stays as it is, and TVM fuses and compiles it; the placement table says why. `fuse` says when a
+    depthwise convolution goes into one kernel with the pointwise ones around it: `auto` where all their weights stay in
+    the cache, `never`, or `always` where there is a kernel.
     """
 
     target: str = "cpu"
+    fuse: str = "auto"
 
     requires_level = ("nn", "qnn", "cpu")
     requires = frozenset({"static-shapes", "closed"})
     preserves = Exact()
+
+    def __post_init__(self) -> None:
+        if self.fuse not in WHEN:
+            raise ValueError(f"fuse is {self.fuse!r}; accepted: {choices_text(WHEN)}")
 
     def run(self, graph: Graph, context: PassContext) -> None:
         target = parse_target(self.target)
@@ -55,6 +64,8 @@ class AssignKernels(Pass):
             context.count("kernels")
         fuse_gates(graph, target)
         pool_on_the_way(graph, target)
+        context.count("blocks", fuse_blocks(graph, target, self.fuse))
+        fuse_rectifiers(graph, target)
         context.count("kernels", fuse_joins(graph, target))
 
 

@@ -23,12 +23,12 @@ def fuse_gates(graph: Graph, target: Target) -> None:
         user = node.result.sole_user if factors is not None else None
         if factors is None or user is None or user.op.name != "cpu.conv2d" or user.operands[0] is not node.result:
             continue
-        if any(other is node.result for other in user.operands[1:]) or not _is_pointwise(user):
+        if any(other is node.result for other in user.operands[1:]) or not is_pointwise(user):
             continue
         x, gate = factors
         operands = (x, user.operands[1], user.operands[2], gate, *user.operands[3:])
         attributes = {name: user[name] for name in ("activation", "activation_parameters")}
-        if _replace(graph, user, "cpu.gated_conv2d", operands, attributes, target) is not None:
+        if replace_call(graph, user, "cpu.gated_conv2d", operands, attributes, target) is not None:
             graph.erase(node)
 
 
@@ -41,11 +41,13 @@ def pool_on_the_way(graph: Graph, target: Target) -> None:
         producer = x.producer
         if producer is None or producer.op.name != "cpu.depthwise_conv2d":
             continue
-        made = _replace(
+        made = replace_call(
             graph, producer, "cpu.depthwise_conv2d_pooled", producer.operands, dict(producer.attributes), target
         )
         if made is not None:
-            _replace(graph, gate, gate.op.name, (made.results[1], *gate.operands[1:]), dict(gate.attributes), target)
+            replace_call(
+                graph, gate, gate.op.name, (made.results[1], *gate.operands[1:]), dict(gate.attributes), target
+            )
 
 
 def _factors(product: Node) -> tuple[Value, Value] | None:
@@ -58,12 +60,13 @@ def _factors(product: Node) -> tuple[Value, Value] | None:
     return None
 
 
-def _is_pointwise(node: Node) -> bool:
+def is_pointwise(node: Node) -> bool:
+    """Whether a convolution multiplies each pixel by one matrix."""
     kernel = node.operands[1].type.static_shape[:2]
     return kernel == (1, 1) and node["strides"] == (1, 1) and not any(node["padding"]) and node["groups"] == 1
 
 
-def _replace(
+def replace_call(
     graph: Graph, node: Node, op: str, operands: Sequence[Value], attributes: Mapping[str, Attribute], target: Target
 ) -> Node | None:
     """The call put in place of a node, whose first result it has too; None when no kernel computes it."""
