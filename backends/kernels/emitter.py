@@ -453,7 +453,7 @@ class Emitter:
         return Vector(self, value, dtype)
 
     def narrow(self, a: Vector, b: Vector, dtype: DType) -> Vector:
-        """Signed integers in half the width, saturated: every 16 bytes are those of a's 16 bytes, then b's; x86 only."""
+        """Signed integers in half the width, saturated: every 16 bytes are those of a's 16, then b's; x86 only."""
         name = f"pack{'s' if dtype.is_signed else 'u'}s{'dw' if dtype.bytes == 2 else 'wb'}"
         name = {16: f"sse2.{name}.128", 32: f"avx2.{name}", 64: f"avx512.{name}.512"}[a.lanes * a.dtype.bytes]
         type = ir.VectorType(_ELEMENTS[dtype], 2 * a.lanes)

@@ -15,7 +15,7 @@ from nascompiler.backends.kernels.dots import Dots, add_dots, stage
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.gemm import each_panel, zip_offsets
 from nascompiler.backends.kernels.kernel import Kernel, share
-from nascompiler.backends.kernels.requantize import Requantization, Requantizer
+from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.ir.types import DType
 
 UNROLL = 4
@@ -55,7 +55,7 @@ class GemmInt8(Kernel):
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         dots = Dots.of(self.isa)
-        requantizer = self.requantization.prepare(e, p, n, e.isa.lanes)
+        requantizer = self.requantization.prepare_best(e, p, n)
         length = n["groups"] * dots.group
         tiles, panels = (n["m"] + (self.rows - 1)) // self.rows, n["wide"] + n["narrow"]
         first, last = share(e, panels if self.panels_outside else tiles, n)
@@ -106,7 +106,7 @@ def finish_tile(
     e: Emitter,
     sums: Sequence[Vector],
     places: Sequence[Number],
-    requantizer: Requantizer,
+    requantizer: Requantizer | PackedRequantizer,
     scale: Pointer,
     result: Pointer,
     row_length: Number,
@@ -115,11 +115,12 @@ def finish_tile(
     """Store the results of sums, row by row; `columns` is their number where it is less than a vector."""
     lanes = e.isa.lanes
     pieces = list(zip_offsets(lane_pieces(columns, lanes))) if columns else [(0, lanes)]
-    scales = [e.load(scale + place, lanes) for place in places]
-    for i in range(len(sums) // len(places)):
-        row = sums[i * len(places) : (i + 1) * len(places)]
-        for total, place, factor in zip(row, places, scales, strict=True):
-            value = requantizer(total, factor)
+    rows = len(sums) // len(places)
+    scales = [e.load(scale + place, lanes) for place in places] * rows
+    values = iter(requantizer.each(sums, scales))
+    for i in range(rows):
+        for place in places:
+            value = next(values)
             for offset, piece in pieces:
                 part = value if piece == lanes else e.part(value, offset, piece)
                 e.store(part, result + row_length * i + place + offset)
