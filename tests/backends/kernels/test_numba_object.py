@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from shutil import which
 
 import numpy as np
 import pytest
@@ -88,54 +87,3 @@ def test_code_for_another_processor_multiplies_by_element() -> None:
     assert ".s[0]" in assembly
     called = {line.split()[1] for line in assembly.splitlines() if line.startswith("\tbl\t")}
     assert all("gemm_f32" in name for name in called), "a call of a library function"
-
-
-MAIN = """
-#include <stdio.h>
-#include <stdlib.h>
-int SYMBOL(ARGUMENTS);
-static void *read_file(const char *name, long size) {
-  void *memory = aligned_alloc(64, (size + 63) / 64 * 64);
-  FILE *file = fopen(name, "rb");
-  if (file == NULL || fread(memory, 1, size, file) != (size_t)size) exit(2);
-  fclose(file);
-  return memory;
-}
-int main(void) {
-  READ
-  for (long chunk = 0; chunk < 3; chunk++) if (SYMBOL(VALUES, chunk, 3L) != 0) return 3;
-  FILE *out = fopen("result.out", "wb");
-  return fwrite(result, 1, SIZE, out) != SIZE || fclose(out) != 0;
-}
-"""
-
-
-def run_under_qemu(kernel: Gemm, arrays: dict[str, np.ndarray], sizes: list[int], folder: Path) -> np.ndarray:
-    """The result of a kernel for aarch64, three chunks, on an emulated Cortex-A72."""
-    (folder / "kernel.o").write_bytes(emit_object(kernel))
-    for name, array in arrays.items():
-        array.tofile(folder / f"{name}.bin")
-    read = "\n  ".join(f'void *{name} = read_file("{name}.bin", {a.nbytes});' for name, a in arrays.items())
-    values = ", ".join([*(f"(long){name}" for name in arrays), *(f"{size}L" for size in sizes)])
-    text = MAIN.replace("SYMBOL", kernel.symbol).replace(
-        "ARGUMENTS", ", ".join(["long"] * (len(arrays) + len(sizes) + 2))
-    )
-    text = text.replace("READ", read).replace("VALUES", values).replace("RESULT", "result")
-    (folder / "main.c").write_text(text.replace("SIZE", str(arrays["result"].nbytes)))
-    compiler = ["aarch64-linux-gnu-gcc", "-O1", "-static", "main.c", "kernel.o", "-o", "program"]
-    subprocess.run(compiler, cwd=folder, check=True)
-    subprocess.run(["qemu-aarch64", "-cpu", "cortex-a72", "./program"], cwd=folder, check=True)
-    return np.fromfile(folder / "result.out", arrays["result"].dtype).reshape(arrays["result"].shape)
-
-
-needs_qemu = pytest.mark.skipif(
-    not which("qemu-aarch64") or not which("aarch64-linux-gnu-gcc"),
-    reason="apt-get install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross",
-)
-
-
-@needs_qemu
-def test_the_product_for_aarch64_is_right(tmp_path: Path) -> None:
-    kernel = Gemm(NEON, rows=7, vectors=3, activation=("relu", ()))
-    arrays, sizes, expected = _problem(kernel)
-    np.testing.assert_allclose(run_under_qemu(kernel, arrays, sizes, tmp_path), expected, atol=1e-5)
