@@ -7,9 +7,11 @@ from nascompiler.backends.cpu.implementations import (
     inverted_residual,
     joined_sums,
     pointwise,
+    pooling,
     quantized_convolution,
     quantized_depthwise,
     quantized_elementwise,
+    quantized_pooling,
     quantized_product,
     squeeze_excite,
 )
@@ -21,9 +23,11 @@ __all__ = [
     "inverted_residual",
     "joined_sums",
     "pointwise",
+    "pooling",
     "quantized_convolution",
     "quantized_depthwise",
     "quantized_elementwise",
+    "quantized_pooling",
     "quantized_product",
     "squeeze_excite",
 ]
