@@ -322,7 +322,8 @@ register_op(
 def _infer_pooled(*operands: TensorType | None, **attributes: Any) -> tuple[TensorType, TensorType]:
     result = OPS["cpu.depthwise_conv2d"].infer(*operands, **attributes)
     assert isinstance(result, TensorType)
-    return result, TensorType((result.shape[0], 1, 1, result.shape[3]), result.dtype)
+    batch, _, _, channels = result.static_shape
+    return result, TensorType((batch, 1, 1, channels), result.dtype)
 
 
 def _decompose_pooled(builder: Builder, *operands: Value | None, **attributes: Any) -> tuple[Value, Value]:
@@ -341,6 +342,25 @@ register_op(
         infer=_infer_pooled,
         decompose=_decompose_pooled,
         macs=lambda result, x, weight, *rest, **_: result.size * TensorType(weight.static_shape[:-1]).size,
+    )
+)
+
+
+def _decompose_rectified(builder: Builder, x: Value, *operands: Value | None, **attributes: Any) -> Value:
+    given = [operand for operand in operands if operand is not None]
+    result: Value = builder.op("cpu.depthwise_conv2d", builder.nn.relu(x), *given, **attributes)
+    return result
+
+
+register_op(
+    OpDef(
+        name="cpu.rectified_depthwise_conv2d",
+        summary="cpu.depthwise_conv2d of relu(x).",
+        operands=OPS["cpu.depthwise_conv2d"].operands,
+        attributes=OPS["cpu.depthwise_conv2d"].attributes,
+        infer=OPS["cpu.depthwise_conv2d"].infer,
+        decompose=_decompose_rectified,
+        macs=OPS["cpu.depthwise_conv2d"].macs,
     )
 )
 
