@@ -28,8 +28,8 @@ class Row:
     """How an output row of a depthwise convolution is cut into tiles of `columns` columns.
 
     `kernel`, `strides` and `dilation` are (height, width). `missing` counts the places beside the image, left and
-    right, that the outermost kernel columns meet at the ends of the row; it is negative where columns of the image are
-    not read. A `single` tile is the whole row. `lanes` channels, at most those of the image, make a vector.
+    right, that the kernel meets at the ends of the row. A `single` tile is the whole row. `lanes` channels, at most
+    those of the image, make a vector.
     """
 
     kernel: tuple[int, int]
@@ -50,6 +50,7 @@ class Row:
         stride, dilation = window.strides[1], window.dilation[1]
         left, outputs = window.padding[1], window.output[1]
         right = (outputs - 1) * stride + (window.kernel[1] - 1) * dilation + 1 - left - window.size[1]
+        right = max(right, 0)
         edges = -(-left // stride), -(-right // stride)
         rest = outputs - (outputs - 1) // columns * columns
         if outputs != columns and (min(columns, outputs - columns) < max(edges) or rest < edges[1]):
@@ -80,8 +81,9 @@ class Depthwise(Kernel):
 
     x is [images, height, width, channels]; weight is packed by `Row.pack`. `pooled` [images, channels] gets the means
     of the result over all pixels. Threads share parts: images x `row_parts` of the rows x `channel_parts` of the
-    channels. In a part, `band` rows of one vector of channels come before the next vector: many rows suit images that
-    stay in the cache, few read a large image once. With `pooled`, a part has all rows and they are one band.
+    channels. In a part, `band` rows of a `block` of vectors of channels come before the next block: many rows of few
+    vectors suit images that stay in the cache, few rows of all vectors read a large image once. With `pooled`, a part
+    has all rows, they are one band, and a block is one vector.
     """
 
     row: Row
@@ -99,7 +101,7 @@ class Depthwise(Kernel):
     @property
     def sizes(self) -> tuple[str, ...]:
         image = ("images", "height", "width", "channels", "result_height", "result_width", "padding_top")
-        return (*image, "row_parts", "channel_parts", "band")
+        return (*image, "row_parts", "channel_parts", "band", "block")
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         lanes = self.row.lanes
@@ -110,18 +112,19 @@ class Depthwise(Kernel):
             image, channel_part = part.index // channel_parts, part.index % channel_parts
             image, row_part = image // row_parts, image % row_parts
             stop = height * (row_part + 1) // row_parts
-            last_vector = vectors * (channel_part + 1) // channel_parts
-            with e.loop(height * row_part // row_parts, stop, n["band"]) as band:
-                with e.loop(vectors * channel_part // channel_parts, last_vector) as vector:
-                    channel = e.smaller(vector.index * lanes, n["channels"] - lanes)
-                    weight = p["weight"] + vector.index * ((self.row.kernel[0] * self.row.kernel[1] + 1) * lanes)
-                    pooled = [e.constant(0, lanes)] * self.pooled
-                    with e.loop(band.index, e.smaller(band.index + n["band"], stop), 1, pooled) as row:
-                        total = self._row(e, p, n, image, row.index, channel, weight)
-                        row.values = [v + total for v in row.values]
-                    for value in row.values:
-                        pixels = e.convert(e.splat_index(height * n["result_width"], lanes), DType.F32)
-                        e.store(value / pixels, p["pooled"] + image * n["channels"] + channel)
+            end = vectors * (channel_part + 1) // channel_parts
+            with (
+                e.loop(height * row_part // row_parts, stop, n["band"]) as band,
+                e.loop(vectors * channel_part // channel_parts, end, n["block"]) as block,
+            ):
+                below = e.smaller(band.index + n["band"], stop)
+                with e.loop(band.index, below, 1, [e.constant(0, lanes)] * self.pooled) as row:
+                    behind = e.smaller(block.index + n["block"], end)
+                    row.values = self._row(e, p, n, image, row.index, (block.index, behind), row.values)
+                for total in row.values:
+                    pixels = e.convert(e.splat_index(height * n["result_width"], lanes), DType.F32)
+                    channel = e.smaller(block.index * lanes, n["channels"] - lanes)
+                    e.store(total / pixels, p["pooled"] + image * n["channels"] + channel)
 
     def _row(
         self,
@@ -130,107 +133,98 @@ class Depthwise(Kernel):
         n: Mapping[str, Index],
         image: Index,
         row: Index,
-        channel: Number,
-        weight: Pointer,
-    ) -> Vector:
-        dilation = self.row.dilation[0]
+        vectors: tuple[Number, Number],
+        pooled: list[Vector],
+    ) -> list[Vector]:
+        """An output row for the vectors from the first to the last + 1; returns `pooled` with its pixels added."""
+        channels, lanes = n["channels"], self.row.lanes
+        weights = self.row.kernel[0] * self.row.kernel[1] + 1
         top = row * self.row.strides[0] - n["padding_top"]
-        first = e.index(e.larger(0 - top, 0) + (dilation - 1)) // dilation
-        last = e.smaller(e.index(e.larger(n["height"] - top, 0) + (dilation - 1)) // dilation, self.row.kernel[0])
-        line = p["x"] + ((image * n["height"] + top) * n["width"] - self.row.missing[0]) * n["channels"] + channel
-        pitch = n["width"] * n["channels"] * dilation
-        result = (image * n["result_height"] + row) * n["result_width"] * n["channels"] + channel
-        return depthwise_row(
-            e,
-            self.row,
-            lambda y: line + y * pitch,
-            (first, last),
-            weight,
-            channels=n["channels"],
-            result=p["result"] + result,
-            result_width=n["result_width"],
-            residual=p["residual"] + result if self.residual else None,
-            activation=self.activation,
-            sums=self.pooled,
-        )
+        line = p["x"] + ((image * n["height"] + top) * n["width"] - self.row.missing[0]) * channels
+        kernel_rows = self._kernel_rows(e, top, n["height"])
+        first_pixel = (image * n["result_height"] + row) * n["result_width"]
+
+        def vector_of_tile(vector: Number, column: Number, taps: Taps) -> list[Vector]:
+            channel = e.smaller(e.index(vector) * lanes, channels - lanes)
+            weight = p["weight"] + e.index(vector) * (weights * lanes)
+            start = line + e.index(column) * self.row.strides[1] * channels + channel
+            with e.loop(*kernel_rows, 1, [e.constant(0, lanes)] * self.row.columns, unroll=1) as y:
+                pixels = start + y.index * self.row.dilation[0] * n["width"] * channels
+                kernel_row = weight + y.index * (self.row.kernel[1] * lanes)
+                y.values = add_kernel_row(e, self.row, pixels, channels, kernel_row, taps, y.values)
+            bias = e.load(weight + (weights - 1) * lanes, lanes)
+            finished = []
+            for i, total in enumerate(y.values):
+                at = (first_pixel + column + i) * channels + channel
+                value = total + bias
+                if self.residual:
+                    value = value + e.load(p["residual"] + at, lanes)
+                finished.append(activate(e, value, self.activation))
+                e.store(finished[-1], p["result"] + at)
+            return finished
+
+        def tile(column: Number, taps: Taps, known: Number, pooled: list[Vector]) -> list[Vector]:
+            if not self.pooled:
+                with e.loop(*vectors) as vector:
+                    vector_of_tile(vector.index, column, taps)
+                return []
+            for i, value in enumerate(vector_of_tile(vectors[0], column, taps)):
+                new = e.select((e.index(known) <= i).value, value, 0.0)
+                pooled = [total + new for total in pooled]
+            return pooled
+
+        return each_tile(e, self.row, n["result_width"], pooled, tile)
+
+    def _kernel_rows(self, e: Emitter, top: Index, height: Index) -> tuple[Number, Number]:
+        """First and last + 1 of the kernel rows that meet the image, where kernel row 0 meets row `top`."""
+        step = self.row.dilation[0]
+        first, last = (e.index(e.larger(rows, 0) + (step - 1)) // step for rows in (0 - top, height - top))
+        return first, e.smaller(last, self.row.kernel[0])
 
 
-def depthwise_row(
+def each_tile(
     e: Emitter,
     row: Row,
-    line: Callable[[Number], Pointer],
-    kernel_rows: tuple[Number, Number],
-    weight: Pointer,
-    *,
-    channels: Number,
-    result: Pointer,
-    result_width: Number,
-    residual: Pointer | None,
-    activation: Activation,
-    sums: bool = False,
-) -> Vector:
-    """One output row of one vector of channels; returns the sum of its pixels when asked for `sums`, otherwise zero.
+    result_width: Index,
+    carried: list[Vector],
+    body: Callable[[Number, Taps, Number, list[Vector]], list[Vector]],
+) -> list[Vector]:
+    """`body(first column, taps, known, carried)` for the tiles of a row, in order; it returns what is carried on.
 
-    `line(y)` is the address at which kernel column 0 of the first output column meets kernel row y, for the kernel rows
-    from the first to the last + 1 of `kernel_rows`. It stands `row.missing[0]` pixels to the left of the image and is
-    not read there. Pixels of x, residual and result are `channels` elements apart; `weight` is this vector's part of
-    what `Row.pack` made.
+    The first `known` columns of a tile belong to the tile before as well.
     """
-
-    def tile(column: Number, taps: Taps, counted: Number, total: Vector) -> Vector:
-        step = e.index(column) * channels
-        values = _convolve(e, row, lambda y: line(y) + step * row.strides[1], kernel_rows, weight, taps, channels)
-        bias = e.load(weight + row.kernel[0] * row.kernel[1] * row.lanes, row.lanes)
-        for i, value in enumerate(values):
-            at = step + channels * i
-            value = value + bias
-            if residual is not None:
-                value = value + e.load(residual + at, row.lanes)
-            value = activate(e, value, activation)
-            e.store(value, result + at)
-            if sums:
-                known = isinstance(counted, int)
-                total = total + (value if known else e.select((counted <= i).value, value, 0.0))
-        return total
-
-    total = e.constant(0, row.lanes)
-    total = tile(0, row.taps(first=True, last=row.single), 0, total)
+    carried = body(0, row.taps(first=True, last=row.single), 0, carried)
     if row.single:
-        return total
-    before_last = (e.index(result_width) - 1) // row.columns * row.columns
-    with e.loop(row.columns, before_last, row.columns, [total] * sums) as middle:
-        inner = tile(middle.index, row.taps(first=False, last=False), 0, middle.values[0] if sums else total)
-        middle.values = [inner] * sums
-    total = middle.values[0] if sums else total
-    start = e.index(result_width) - row.columns
-    return tile(start, row.taps(first=False, last=True), before_last - start, total)
+        return carried
+    start = (result_width - 1) // row.columns * row.columns
+    with e.loop(row.columns, start, row.columns, carried) as middle:
+        middle.values = body(middle.index, row.taps(first=False, last=False), 0, middle.values)
+    last = result_width - row.columns
+    return body(last, row.taps(first=False, last=True), start - last, middle.values)
 
 
-def _convolve(
+def add_kernel_row(
     e: Emitter,
     row: Row,
-    line: Callable[[Number], Pointer],
-    kernel_rows: tuple[Number, Number],
+    pixels: Pointer,
+    channels: Number,
     weight: Pointer,
     taps: Taps,
-    channels: Number,
+    sums: Sequence[Vector],
 ) -> list[Vector]:
-    """The sums of products of each column of a tile."""
+    """The `sums` of the columns of a tile plus their products with one kernel row.
 
-    def kernel_row(y: Number, sums: Sequence[Vector]) -> list[Vector]:
-        used = sorted({k for ks in taps for k in ks})
-        first = weight + e.index(y) * (row.kernel[1] * row.lanes)
-        weights = {k: e.load(first + k * row.lanes, row.lanes) for k in used}
-        start = line(y)
-        added = list(sums)
-        for place in sorted({row.place(i, k) for i, ks in enumerate(taps) for k in ks}):
-            pixel = e.load(start + e.index(channels) * place, row.lanes)
-            for i, ks in enumerate(taps):
-                for k in ks:
-                    if row.place(i, k) == place:
-                        added[i] = e.multiply_add(pixel, weights[k], added[i])
-        return added
-
-    with e.loop(*kernel_rows, 1, [e.constant(0, row.lanes)] * row.columns, unroll=1) as loop:
-        loop.values = kernel_row(loop.index, loop.values)
-    return loop.values
+    `pixels` is where kernel column 0 of the first output column meets the image, or would; pixels are `channels`
+    elements apart. `weight` has a vector for each kernel column.
+    """
+    users: dict[int, list[tuple[int, int]]] = {}
+    for column, ks in enumerate(taps):
+        for k in ks:
+            users.setdefault(row.place(column, k), []).append((column, k))
+    factors = {k: e.load(weight + k * row.lanes, row.lanes) for k in sorted({k for ks in taps for k in ks})}
+    added = list(sums)
+    for place in sorted(users):
+        value = e.load(pixels + e.index(channels) * place, row.lanes)
+        for column, k in users[place]:
+            added[column] = e.multiply_add(value, factors[k], added[column])
+    return added

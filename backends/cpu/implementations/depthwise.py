@@ -17,38 +17,41 @@ CHUNKS = 8
 MOST_COLUMNS = 14
 """More columns in a tile only lengthen the code."""
 
-BAND = 4
-"""Rows of a large image that are computed before the next channels."""
+BAND, BLOCK = 7, 4
+"""Rows and vectors of channels that are computed together: what they read of the image fits the first-level cache."""
 
 _DEFAULT_L2_BYTES = 1 << 20
 
 
 @implements("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
 def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Images that fit the cache with channels outside, others in bands of rows; each by several widths of tiles."""
+    """Two widths of tiles, each in three orders: rows outside first where an image leaves the second-level cache."""
     x, weight, _, *residual = call.operands
     window = Window.of_convolution(x, weight, call.results[0], dict(call.attributes))
     pooled = call.op == "cpu.depthwise_conv2d_pooled"
-    lanes = min(target.isa.lanes, 1 << window.channels.bit_length() - 1)
-    vectors = -(-window.channels // lanes)
-    height = window.output[0]
-    fits = x.bytes // window.batch <= (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10
-    orders = [(height, "channels")] if pooled else [(height, "channels"), (min(BAND, height), "rows")]
+    lanes = min(target.isa.lanes, 1 << (window.channels.bit_length() - 1))
+    vectors, height = -(-window.channels // lanes), window.output[0]
+    orders = {"blocks": (BAND, BLOCK), "channels outside": (height, 1), "rows outside": (1, vectors)}
+    if pooled:
+        orders = {"channels outside": (height, 1)}
+    elif x.bytes // window.batch > (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10:
+        orders = dict(reversed(orders.items()))
     found = []
     for row in _rows(window, target, lanes):
-        for band, outside in orders if fits else reversed(orders):
-            channel_parts = min(vectors, CHUNKS) if band == height else 1
-            row_parts = 1 if pooled else min(-(-CHUNKS // channel_parts), height)
+        kernel = Depthwise(
+            isa=target.isa,
+            row=row,
+            activation=(call["activation"], call["activation_parameters"]),
+            residual=bool(residual),
+            pooled=pooled,
+        )
+        for order, (band, block) in orders.items():
+            channel_parts = 1 if order == "rows outside" else min(-(-vectors // block), CHUNKS)
+            row_parts = 1 if pooled else min(-(-CHUNKS // (channel_parts * window.batch)), height)
             found.append(
                 Implementation(
-                    variant=f"tile {row.columns}x{lanes}, {outside} outside",
-                    kernel=Depthwise(
-                        isa=target.isa,
-                        row=row,
-                        activation=(call["activation"], call["activation_parameters"]),
-                        residual=bool(residual),
-                        pooled=pooled,
-                    ),
+                    variant=f"tile {row.columns}x{lanes}, {order}",
+                    kernel=kernel,
                     operands={"x": 0, **({"residual": 3} if residual else {})},
                     constants=_constants(row),
                     sizes={
@@ -62,6 +65,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
                         "row_parts": row_parts,
                         "channel_parts": channel_parts,
                         "band": band,
+                        "block": block,
                     },
                     chunks=min(window.batch * row_parts * channel_parts, CHUNKS),
                 )
@@ -70,10 +74,11 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
 
 
 def _rows(window: Window, target: Target, lanes: int) -> list[Row]:
-    """How rows can be cut, those that compute the fewest columns first."""
-    most = min(MOST_COLUMNS, target.isa.accumulators, window.output[1])
+    """The two best cuts of rows: few columns computed twice, and few tiles."""
+    outputs, factors = window.output[1], window.kernel[1] - 3
+    most = max(1, min(MOST_COLUMNS, target.isa.accumulators - factors, outputs))
     rows = [row for columns in range(1, most + 1) if (row := Row.of(window, columns, lanes)) is not None]
-    return sorted(rows, key=lambda row: -(-window.output[1] // row.columns) * (max(row.columns, 7) + 1))[:3]
+    return sorted(rows, key=lambda row: -(-outputs // row.columns) * (max(row.columns, 7) + 1))[:2]
 
 
 def _constants(row: Row) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
