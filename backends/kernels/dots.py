@@ -67,7 +67,7 @@ def stage(e: Emitter, x: Pointer, staged: Pointer, rows: Number, k: Number, grou
         value = e.convert(e.load(source, width), dots.x)
         e.store(value ^ flip if flip else value, target)
 
-    with e.loop(0, count) as row:
+    with e.loop(0, count, unroll=1) as row:
         source, target = x + row.index * k, staged + row.index * length
         widest = e.isa.lanes * 4 // dots.x.bytes
         _in_pieces(
@@ -78,11 +78,11 @@ def stage(e: Emitter, x: Pointer, staged: Pointer, rows: Number, k: Number, grou
 def _in_pieces(e: Emitter, length: Number, widths: Sequence[int], body: Callable[[Number, int], None]) -> None:
     """`body(start, width)` for pieces of `length` elements as wide as it allows; the last overlaps the one before."""
     if not widths:
-        with e.loop(0, length) as loop:
+        with e.loop(0, length, unroll=1) as loop:
             body(loop.index, 1)
         return
     width = widths[0]
-    with e.when(e.index(length) >= width), e.loop(0, length, width) as loop:
+    with e.when(e.index(length) >= width), e.loop(0, length, width, unroll=1) as loop:
         body(e.smaller(loop.index, e.index(length) - width), width)
     with e.when(e.index(length) < width):
         _in_pieces(e, length, widths[1:], body)

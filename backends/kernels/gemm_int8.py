@@ -18,7 +18,7 @@ from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.ir.types import DType
 
-UNROLL = 4
+UNROLL = 2
 """Groups of terms between two branches."""
 
 
