@@ -346,23 +346,20 @@ register_op(
 )
 
 
-def _decompose_rectified(builder: Builder, x: Value, *operands: Value | None, **attributes: Any) -> Value:
-    given = [operand for operand in operands if operand is not None]
-    result: Value = builder.op("cpu.depthwise_conv2d", builder.nn.relu(x), *given, **attributes)
-    return result
+def _register_rectified(op: str, name: str) -> None:
+    """Register `cpu.<name>`, which is another op with a rectifier in front of x."""
+    plain = OPS[op]
+
+    def decompose(builder: Builder, x: Value, *operands: Value | None, **attributes: Any) -> Value:
+        given = [operand for operand in operands if operand is not None]
+        result: Value = builder.op(op, builder.nn.relu(x), *given, **attributes)
+        return result
+
+    register_op(replace(plain, name=f"cpu.{name}", summary=f"{op} of relu(x).", decompose=decompose))
 
 
-register_op(
-    OpDef(
-        name="cpu.rectified_depthwise_conv2d",
-        summary="cpu.depthwise_conv2d of relu(x).",
-        operands=OPS["cpu.depthwise_conv2d"].operands,
-        attributes=OPS["cpu.depthwise_conv2d"].attributes,
-        infer=OPS["cpu.depthwise_conv2d"].infer,
-        decompose=_decompose_rectified,
-        macs=OPS["cpu.depthwise_conv2d"].macs,
-    )
-)
+_register_rectified("cpu.depthwise_conv2d", "rectified_depthwise_conv2d")
+_register_rectified("cpu.separable_conv2d", "rectified_separable_conv2d")
 
 
 def _infer_joined(

@@ -25,7 +25,7 @@ class InvertedResidual(Kernel):
 
     x [images, height, width, c], expanded to `expanded` >= lanes channels, convolved with kernel x kernel at `stride`
     after zeros at `top` and `left`, projected to result [images, result_height, result_width, n]. Without
-    `expand_vectors` there is no expansion and c = expanded; without `project_vectors` no projection and n = expanded.
+    `expand_vectors` x is only activated, and c = expanded; without `project_vectors` no projection and n = expanded.
     Expansion takes `rows` pixels at a time, the rest `pixels`; width >= rows, result_width >= pixels. `columns` is n
     where it is less than a vector, otherwise 0. Threads share rows of the result.
 
@@ -109,7 +109,8 @@ class InvertedResidual(Kernel):
                 with e.loop(0, n["c"], lanes) as channels:
                     channel = e.smaller(channels.index, n["c"] - lanes)
                     for source, place in zip(sources, places, strict=True):
-                        e.store(e.load(source + channel, lanes), place + channels.index * ring.width)
+                        value = activate(e, e.load(source + channel, lanes), self.expand_activation)
+                        e.store(value, place + channels.index * ring.width)
 
     def _tile(
         self,

@@ -25,8 +25,11 @@ KERNELS = (3, 5, 7)
 ROWS_PER_CHUNK = 8
 """Rows of the result below which a part is not worth the rows of the expansion that neighbouring parts both compute."""
 
+_BEFORE: Mapping[str, Activation] = {"cpu.separable_conv2d": NONE, "cpu.rectified_separable_conv2d": ("relu", ())}
+"""What is applied to x where there is no expansion."""
 
-@implements("cpu.inverted_residual", "cpu.separable_conv2d")
+
+@implements("cpu.inverted_residual", "cpu.separable_conv2d", "cpu.rectified_separable_conv2d")
 def inverted_residual(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """A ring of expanded rows, from the widest register tiles down."""
     isa, is_expanded = target.isa, call.op == "cpu.inverted_residual"
@@ -65,7 +68,7 @@ def inverted_residual(call: KernelCall, target: Target) -> Sequence[Implementati
             pixels=rows(of_projection, result_width),
             expand_vectors=of_expansion,
             project_vectors=of_projection,
-            expand_activation=_activation(call, "expand_") if is_expanded else NONE,
+            expand_activation=_activation(call, "expand_") if is_expanded else _BEFORE[call.op],
             depthwise_activation=_activation(call, "depthwise_"),
             activation=_activation(call, ""),
             residual=len(call.operands) > residual,
