@@ -38,6 +38,7 @@ def measure(
                 ready,
                 rounds=rounds,
                 burst_ms=burst_ms,
+                min_runs=1,  # one run of the slowest is a burst
                 after_round=lambda: session.note_round(ready),
                 on_failure=session.fail,
             )

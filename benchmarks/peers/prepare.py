@@ -224,19 +224,44 @@ def mnn_int8(model: str, folder: Path) -> None:
 
 
 def torch_fp32(model: str, folder: Path) -> None:
+    _compile_with_torch(_channels_last(model), folder / "torch_fp32.pt2")
+
+
+def torch_int8(model: str, folder: Path) -> None:
+    """Static quantisation of the exported program (PT2E), as its x86 back end wants it."""
     import torch
-    import torch._inductor.config as settings
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import x86_inductor_quantizer as x86
+
+    settings = x86.get_default_x86_inductor_quantization_config()
+    quantizer = x86.X86InductorQuantizer().set_global(settings)
+    images = [torch.from_numpy(x).to(memory_format=torch.channels_last) for x in _calibration(folder)]
+    observed = prepare_pt2e(torch.export.export(_channels_last(model), (images[0],)).module(), quantizer)
+    with torch.no_grad():
+        for image in images:
+            observed(image)
+    _compile_with_torch(convert_pt2e(observed), folder / "torch_int8.pt2")
+
+
+def _channels_last(model: str) -> Any:
+    import torch
 
     from benchmarks.peers import networks
 
+    network: Any = networks.build(model)
+    return network.to(memory_format=torch.channels_last)  # of which torch's types know nothing
+
+
+def _compile_with_torch(network: Any, path: Path) -> None:
+    import torch
+    import torch._inductor.config as settings
+
     settings.freezing = True
     settings.cpp.dynamic_threads = True  # as many as it is run with, not as many as it was compiled with
-    network: Any = networks.build(model)
-    network = network.to(memory_format=torch.channels_last)  # of which torch's types know nothing
     example = torch.zeros(SHAPE).to(memory_format=torch.channels_last)
     with torch.no_grad():
         program = torch.export.export(network, (example,))
-        torch._inductor.aoti_compile_and_package(program, package_path=str(folder / "torch_fp32.pt2"))
+        torch._inductor.aoti_compile_and_package(program, package_path=str(path))
 
 
 def tvm_fp32(model: str, folder: Path) -> None:
@@ -247,7 +272,7 @@ def tvm_fp32(model: str, folder: Path) -> None:
 
     module = from_onnx(onnx.load(folder / "fp32.onnx"), shape_dict={INPUT: list(SHAPE)}, keep_params_in_input=False)
     cpu = tvm.target.codegen.llvm_get_system_cpu()
-    target = tvm.target.Target({"kind": "llvm", "mcpu": cpu, "num-cores": 1})
+    target = tvm.target.Target({"kind": "llvm", "mcpu": cpu})
     tvm.compile(module, target=target).export_library(str(folder / "tvm_fp32.so"))
 
 
@@ -262,6 +287,7 @@ PREPARATIONS: Mapping[tuple[str, str], Preparation] = {
     ("mnn", "fp32"): Preparation(("mnn_fp32.mnn",), mnn_fp32),
     ("mnn", "int8"): Preparation(("mnn_int8.mnn",), mnn_int8, ("mnn", "fp32")),
     ("torch", "fp32"): Preparation(("torch_fp32.pt2",), torch_fp32),
+    ("torch", "int8"): Preparation(("torch_int8.pt2",), torch_int8),
     ("tvm", "fp32"): Preparation(("tvm_fp32.so",), tvm_fp32),
 }
 

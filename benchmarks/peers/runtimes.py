@@ -200,7 +200,7 @@ class Torch(Peer):
             self.result = self.network(self.image)
 
     def answer(self) -> Answer:
-        result: Answer = self.result.numpy()
+        result: Answer = (self.result if hasattr(self.result, "numpy") else self.result[0]).numpy()
         return result
 
 
@@ -233,6 +233,6 @@ RUNTIMES: Mapping[str, Entry] = {
     "litert": Entry("ai_edge_litert", LiteRt, {"fp32": "litert_fp32.tflite", "int8": "litert_int8.tflite"}),
     "ncnn": Entry("ncnn", Ncnn, {"fp32": "ncnn.param"}, "its quantisation tools are not in its package"),
     "mnn": Entry("MNN", Mnn, {"fp32": "mnn_fp32.mnn", "int8": "mnn_int8.mnn"}),
-    "torch": Entry("torch", Torch, {"fp32": "torch_fp32.pt2"}, "its compiler was not made to quantise these networks"),
+    "torch": Entry("torch", Torch, {"fp32": "torch_fp32.pt2", "int8": "torch_int8.pt2"}),
     "tvm": Entry("tvm", Tvm, {"fp32": "tvm_fp32.so"}, "it has no quantiser"),
 }
