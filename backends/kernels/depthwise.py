@@ -79,17 +79,18 @@ class Row:
 class Depthwise(Kernel):
     """result [images, result_height, result_width, channels] = activation(convolution of x + bias + residual).
 
-    x is [images, height, width, channels]; weight is packed by `Row.pack`. `pooled` [images, channels] gets the means
-    of the result over all pixels. Threads share parts: images x `row_parts` of the rows x `channel_parts` of the
-    channels. In a part, `band` rows of a `block` of vectors of channels come before the next block: many rows of few
-    vectors suit images that stay in the cache, few rows of all vectors read a large image once. With `pooled`, a part
-    has all rows, they are one band, and a block is one vector.
+    x is [images, height, width, channels], of which relu(x) is meant when `rectified`; weight is packed by `Row.pack`.
+    `pooled` [images, channels] gets the means of the result over all pixels. Threads share parts: images x `row_parts`
+    of the rows x `channel_parts` of the channels. In a part, `band` rows of a `block` of vectors of channels come
+    before the next block: many rows of few vectors suit images that stay in the cache, few rows of all vectors read a
+    large image once. With `pooled`, a part has all rows, they are one band, and a block is one vector.
     """
 
     row: Row
     activation: Activation = NONE
     residual: bool = False
     pooled: bool = False
+    rectified: bool = False
 
     name: ClassVar[str] = "depthwise_f32"
 
@@ -151,7 +152,7 @@ class Depthwise(Kernel):
             with e.loop(*kernel_rows, 1, [e.constant(0, lanes)] * self.row.columns, unroll=1) as y:
                 pixels = start + y.index * self.row.dilation[0] * n["width"] * channels
                 kernel_row = weight + y.index * (self.row.kernel[1] * lanes)
-                y.values = add_kernel_row(e, self.row, pixels, channels, kernel_row, taps, y.values)
+                y.values = add_kernel_row(e, self.row, pixels, channels, kernel_row, taps, y.values, self.rectified)
             bias = e.load(weight + (weights - 1) * lanes, lanes)
             finished = []
             for i, total in enumerate(y.values):
@@ -211,8 +212,9 @@ def add_kernel_row(
     weight: Pointer,
     taps: Taps,
     sums: Sequence[Vector],
+    rectified: bool = False,
 ) -> list[Vector]:
-    """The `sums` of the columns of a tile plus their products with one kernel row.
+    """The `sums` of the columns of a tile plus the products of (rectified) pixels with one kernel row.
 
     `pixels` is where kernel column 0 of the first output column meets the image, or would; pixels are `channels`
     elements apart. `weight` has a vector for each kernel column.
@@ -225,6 +227,8 @@ def add_kernel_row(
     added = list(sums)
     for place in sorted(users):
         value = e.load(pixels + e.index(channels) * place, row.lanes)
+        if rectified:
+            value = e.at_least(value, 0)
         for column, k in users[place]:
             added[column] = e.multiply_add(value, factors[k], added[column])
     return added

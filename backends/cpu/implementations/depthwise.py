@@ -23,7 +23,7 @@ BAND, BLOCK = 7, 4
 _DEFAULT_L2_BYTES = 1 << 20
 
 
-@implements("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
+@implements("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled", "cpu.rectified_depthwise_conv2d")
 def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """Two widths of tiles, each in three orders: rows outside first where an image leaves the second-level cache."""
     x, weight, _, *residual = call.operands
@@ -44,6 +44,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
             activation=(call["activation"], call["activation_parameters"]),
             residual=bool(residual),
             pooled=pooled,
+            rectified=call.op == "cpu.rectified_depthwise_conv2d",
         )
         for order, (band, block) in orders.items():
             channel_parts = 1 if order == "rows outside" else min(-(-vectors // block), CHUNKS)
