@@ -19,17 +19,7 @@ TEMPLATE = "template"
 TVM = "tvm"
 """The variant that is the call's definition in nn, fused and scheduled by TVM."""
 
-TEMPLATED = frozenset(
-    f"cpu.{name}"
-    for name in (
-        "conv2d",
-        "depthwise_conv2d",
-        "linear",
-        "global_average_pool",
-        "average_pool2d",
-        "max_pool2d",
-    )
-)
+TEMPLATED = frozenset({"cpu.conv2d", "cpu.depthwise_conv2d", "cpu.linear"})
 """The ops that have a template."""
 
 

@@ -97,7 +97,7 @@ class KernelMeasurer:
                 start_new_session=True,  # an interruption at the terminal is for us
             )
         os.sched_setaffinity(self._process.pid, [max(os.sched_getaffinity(0))])
-        if "ready" not in self._hear(self._patience_s):
+        if "ready" not in self._hear(PATIENCE_S):
             _, how = self._end()
             words = self._log.read_text(errors="replace").strip().splitlines()
             raise DeviceError(f"kernels cannot be measured: the process {how}: {words[-1] if words else 'no message'}")

@@ -1,0 +1,130 @@
+"""Which variant is taken: by measurements, by record, by default; and that compiling does what was chosen."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nascompiler.backends.artifact import load_artifact
+from nascompiler.backends.compile import compile_graph, compile_locked
+from nascompiler.backends.cpu.choice import (
+    TEMPLATE,
+    TEMPLATED,
+    TVM,
+    calls_of,
+    choose,
+    choose_recorded,
+    variants,
+)
+from nascompiler.backends.manifest import Manifest
+from nascompiler.backends.measure.latency import Kind
+from nascompiler.backends.store import Measurements, Row, Session, Store, Tuning, overlay_path
+from nascompiler.backends.store.generator import generator_hash
+from nascompiler.backends.target import parse_target
+from nascompiler.ir import Graph, evaluate
+from nascompiler.ir.builder import Builder
+from nascompiler.ir.errors import UsageError
+from nascompiler.passes import run_pipeline
+
+TARGET = parse_target("cpu")
+
+
+def network(channels: int = 16) -> Graph:
+    """A pointwise convolution with relu, and a softmax that only TVM computes."""
+    generator = np.random.default_rng(0)
+    builder = Builder("net")
+    weight = builder.constant(generator.standard_normal((1, 1, 8, channels)).astype(np.float32))
+    y = builder.nn.conv2d(builder.input("x", (1, 4, 4, 8)), weight, activation="relu")
+    return builder.outputs(y=builder.nn.softmax(y))
+
+
+def only_call(graph: Graph) -> str:
+    (text,) = calls_of(run_pipeline(graph, "assign-kernels"))
+    return text
+
+
+def known(store: Store, *rows: tuple[str, float], generator: str = "") -> Measurements:
+    made = tuple(Row(name, median_ns=12300 / gain, repeats=9, gain=gain) for name, gain in rows)
+    session = Session(TARGET.fingerprint, generator or generator_hash(), "2026-01-01")
+    store.add(only_call(network()), session, Tuning(made, 0.05, Kind.MEASURED, True))
+    return Measurements((store,))
+
+
+def chosen(measurements: Measurements) -> tuple[str, str]:
+    graph = run_pipeline(network(), "assign-kernels")
+    (choice,) = choose(calls_of(graph).values(), TARGET, measurements).values()
+    return choice.variant, choice.reason
+
+
+def test_the_ways_to_compute_a_call_begin_with_kernels_and_end_with_tvm():
+    (call,) = calls_of(run_pipeline(network(), "assign-kernels")).values()
+    names = list(variants(call, TARGET))
+    assert len(names) > 3
+    assert names[-2:] == [TEMPLATE, TVM]
+    assert all(made is not None for made in list(variants(call, TARGET).values())[:-2])
+
+
+def test_without_measurements_the_default_is_taken():
+    (call,) = calls_of(run_pipeline(network(), "assign-kernels")).values()
+    assert chosen(Measurements(())) == (next(iter(variants(call, TARGET))), "default: no measurement")
+
+
+def test_what_was_measured_decides_and_says_so(tmp_path):
+    default, _ = chosen(Measurements(()))
+    store = Store(tmp_path / "m.sqlite")
+    assert chosen(known(store, (default, 1.0), (TVM, 1.5))) == (TVM, "measured 8.2 µs, 1.50x the default")
+    variant, reason = chosen(known(store, (default, 1.0), (TVM, 1.04)))
+    assert (variant, reason) == (default, "measured 12.3 µs, the default: nothing is faster by more than 5%")
+
+
+def test_earlier_kernels_count_while_there_is_nothing_better(tmp_path):
+    default, _ = chosen(Measurements(()))
+    measurements = known(Store(tmp_path / "m.sqlite"), (default, 1.0), (TEMPLATE, 2.0), generator="earlier")
+    variant, reason = chosen(measurements)
+    assert variant == TEMPLATE
+    assert reason.endswith("(by earlier kernels)")
+
+
+def test_templates_are_those_of_the_generator():
+    from nascompiler.backends.tvm_adapter.generate import TEMPLATES
+
+    assert set(TEMPLATES) == TEMPLATED
+
+
+def test_compiling_takes_what_was_measured_and_records_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASCOMPILER_CACHE", str(tmp_path / "cache"))
+    graph = network()
+    images = {"x": np.random.default_rng(1).standard_normal((1, 4, 4, 8)).astype(np.float32)}
+    for variant in (TEMPLATE, TVM):
+        known(Store(overlay_path()), (variant, 1.0))
+        compile_graph(graph, "cpu", tmp_path / variant)
+        artifact = load_artifact(tmp_path / variant)
+        assert list(artifact.manifest.variants.values()) == [variant]
+        assert artifact.placement()[0]["kernel"] == variant
+        assert "measured 12.3 µs" in artifact.placement()[0]["reason"]
+        np.testing.assert_allclose(artifact.run(images)["y"], evaluate(graph, images)["y"], rtol=1e-5)
+
+
+def test_locked_reproduces_whatever_is_known_since(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASCOMPILER_CACHE", str(tmp_path / "cache"))
+    graph = network()
+    compile_graph(graph, "cpu", tmp_path / "a", pipeline="canonicalize")
+    known(Store(overlay_path()), (TVM, 1.0))
+    for number, locked in enumerate((tmp_path / "a", tmp_path / "a" / "manifest.json")):
+        folder = tmp_path / str(number)
+        compile_locked(graph, "cpu", folder, locked)
+        first, second = Manifest.read(tmp_path / "a"), Manifest.read(folder)
+        assert (second.variants, second.calls, second.pipeline) == (first.variants, first.calls, first.pipeline)
+
+
+def test_locked_lists_everything_that_cannot_be_reproduced(tmp_path):
+    graph = network()
+    compile_graph(graph, "cpu", tmp_path / "a")
+    with pytest.raises(UsageError, match=r"no variant is recorded for cpu\.conv2d"):
+        compile_locked(network(channels=24), "cpu", tmp_path / "b", tmp_path / "a")
+    calls = calls_of(run_pipeline(graph, "assign-kernels"))
+    with pytest.raises(UsageError, match=r"no variant 'magic' of cpu\.conv2d.*; there is .* template or tvm"):
+        choose_recorded(calls.values(), TARGET, dict.fromkeys(calls, "magic"))
+    other = next(isa for isa in ("avx2", "sse2", "neon") if isa != TARGET.isa.name)
+    with pytest.raises(UsageError, match="another kind of processor"):
+        compile_locked(graph, f"cpu{{isa={other}}}", tmp_path / "b", tmp_path / "a")

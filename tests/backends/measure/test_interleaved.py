@@ -1,0 +1,55 @@
+"""Timing in turns, on ways whose times are made up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nascompiler.backends.measure.interleaved import (
+    FEWEST_ROUNDS,
+    SMALLEST_NOISE,
+    TRIAL_ROUNDS,
+    WARM_ROUNDS,
+    Interleaved,
+    measure_interleaved,
+)
+
+
+def made_up(times: dict[str, float], jitter: float = 0.0, drift: float = 0.0) -> tuple[Interleaved, dict[str, int]]:
+    generator = np.random.default_rng(1)
+    counts = dict.fromkeys(times, 0)
+
+    def run(name: str) -> float:
+        counts[name] += 1
+        return times[name] * (1 + drift * sum(counts.values())) * (1 + jitter * generator.standard_normal())
+
+    return measure_interleaved({name: lambda name=name: run(name) for name in times}, "a", seconds=0), counts
+
+
+def test_gains_are_relative_to_the_default_and_without_jitter_there_is_least_noise():
+    found, _ = made_up({"a": 100.0, "b": 80.0, "c": 110.0})
+    assert found.noise == SMALLEST_NOISE
+    assert {name: t.gain for name, t in found.timings.items()} == pytest.approx({"a": 1.0, "b": 1.25, "c": 100 / 110})
+    assert found.timings["b"].median_ns == 80.0
+    assert found.timings["b"].spread_ns == 0.0
+
+
+def test_every_way_runs_in_every_round_and_the_default_twice_but_hopeless_ones_stop():
+    found, counts = made_up({"a": 100.0, "b": 90.0, "slow": 1000.0})
+    assert counts["b"] == WARM_ROUNDS + FEWEST_ROUNDS
+    assert counts["a"] == 2 * counts["b"]
+    assert counts["slow"] == WARM_ROUNDS + TRIAL_ROUNDS
+    assert found.timings["slow"].repeats == TRIAL_ROUNDS
+    assert found.timings["slow"].gain == pytest.approx(0.1)
+
+
+def test_a_slow_default_is_still_measured():
+    found, counts = made_up({"a": 1000.0, "b": 10.0})
+    assert counts["a"] == 2 * counts["b"]
+    assert found.timings["b"].gain == pytest.approx(100.0)
+
+
+def test_jitter_is_in_the_noise_and_drift_is_not_in_the_gain():
+    found, _ = made_up({"a": 100.0, "b": 100.0}, jitter=0.1, drift=0.01)
+    assert found.noise > 0.02
+    assert abs(found.timings["b"].gain - 1) < found.noise
