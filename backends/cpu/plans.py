@@ -103,9 +103,7 @@ def describe(call: KernelCall, target: Target) -> str:
     """How the call is cut, in words for the placement table."""
     if call.op in ("cpu.conv2d", "cpu.linear"):
         return str(plan_convolution(call, target))
-    if call.op == "cpu.depthwise_conv2d":
-        return str(plan_depthwise(call, target))
-    return "vectors of channels"
+    return str(plan_depthwise(call, target))
 
 
 def pack(call: KernelCall, target: Target, operands: Mapping[int, Array]) -> dict[int, Array]:

@@ -14,7 +14,7 @@ from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
 from nascompiler.backends.kernels.gemm import finish_tile
 from nascompiler.backends.kernels.gemv import multiply_rows
 from nascompiler.backends.kernels.kernel import Kernel, share
-from nascompiler.backends.kernels.pooling import average
+from nascompiler.backends.kernels.pooling import average, vector_lanes
 from nascompiler.ir.types import DType
 
 
@@ -74,6 +74,6 @@ class SqueezeExciteGate(Kernel):
         first, last = share(e, n["images"], n)
         with e.loop(first, last) as loop:
             x = p["x"] + loop.index * n["pixels"] * channels
-            average(e, x, n["pixels"], channels, 0, vectors(channels), means, self.few)
+            average(e, x, n["pixels"], channels, means, vector_lanes(self.few or lanes, lanes))
             product(means, channels, "squeeze", squeezed, hidden, self.activation, 0)
             product(hidden, squeezed, "excite", channels, p["result"] + loop.index * channels, self.gate, self.few)

@@ -12,15 +12,12 @@ from nascompiler.backends import cpu
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter import templates
-from nascompiler.backends.tvm_adapter.templates import convolution, depthwise, pooling
+from nascompiler.backends.tvm_adapter.templates import convolution, depthwise
 
 TEMPLATES: Mapping[str, Callable[[str, KernelCall, Target], Any]] = {
     "cpu.conv2d": convolution.generate,
     "cpu.linear": convolution.generate,
     "cpu.depthwise_conv2d": depthwise.generate,
-    "cpu.global_average_pool": pooling.generate_global_average,
-    "cpu.average_pool2d": pooling.generate_window,
-    "cpu.max_pool2d": pooling.generate_window,
 }
 """(symbol, call, target) -> PrimFunc of the operands, packed as `cpu.plans.pack` says, and the result."""
 

@@ -15,7 +15,7 @@ from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
 CHUNK_BYTES = 1 << 16
-"""Fewer weights than this are read sooner than another thread wakes up."""
+"""Less than this is read sooner than another thread wakes up."""
 
 
 @implements("cpu.conv2d", "cpu.linear")

@@ -93,11 +93,6 @@ def at_most(x: Expr, high: Expr) -> Expr:
     return tirx.Select(x > high, high, x)
 
 
-def maximum(a: Expr, b: Expr) -> Expr:
-    """The larger of two values, NaN where either is."""
-    return tirx.Select(tirx.any(a >= b, tirx.isnan(a)), a, b)
-
-
 def exp(x: Expr, lanes: int) -> Expr:
     """e to the power of x, to the last bits of float32; below e^-87 and above e^88 it stays at these.
 
@@ -195,11 +190,6 @@ def activate(x: Expr, lanes: int, name: str, parameters: Sequence[float]) -> Exp
     if name == "tanh":
         return number(2) / (number(1) + exp(x * number(-2), lanes)) - number(1)
     raise NotImplementedError(name)
-
-
-def to_float(value: Expr) -> Expr:
-    """A count as a float32 scalar."""
-    return float(value) if isinstance(value, int) else tirx.Cast("float32", value)
 
 
 def lower_bound(offset: Expr, step: int) -> Expr:
