@@ -42,6 +42,8 @@ def plot(results: Sequence[Result], path: Path) -> None:
                 error_kw={"linewidth": 0.8},
             )
         panel.set_yscale("log")
+        for ticks in (panel.yaxis.set_major_formatter, panel.yaxis.set_minor_formatter):
+            ticks("{x:g}")
         panel.set_ylabel("ms for one image")
         panel.set_title(title, loc="left")
         panel.set_xticks(range(len(models)), models)
