@@ -49,6 +49,7 @@ def _graphs() -> list[Graph]:
     return [
         _fused(generator, "cpu.conv2d", (1, 5, 7, 37), (1, 1, 37, 50), (50,), **relu),
         _fused(generator, "cpu.conv2d", (1, 3, 3, 16), (1, 1, 16, 6), (6,), residual=True),
+        _fused(generator, "cpu.conv2d", (1, 9, 12, 3), (3, 3, 3, 10), (10,), strides=(2, 2), padding=(1, 0, 1, 2)),
         _fused(generator, "cpu.linear", (1, 40), (40, 70), (70,), **relu),
         _fused(generator, "cpu.depthwise_conv2d", (1, 9, 11, 22), (3, 3, 1, 22), (22,), padding=(1, 1, 1, 1), **relu),
         _fused(

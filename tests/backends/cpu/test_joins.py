@@ -1,0 +1,60 @@
+"""What joins take with them, and which are left to TVM."""
+
+from __future__ import annotations
+
+from nascompiler.ir import Graph
+from nascompiler.ir.builder import Builder
+from nascompiler.ir.types import DType
+from nascompiler.passes import run_pipeline
+from nascompiler.passes.infrastructure.instruments import NumericCheck
+
+
+def assigned(graph: Graph) -> Graph:
+    """With kernels assigned, checked to compute the same bit for bit."""
+    return run_pipeline(graph, "assign-kernels", instruments=[NumericCheck()])
+
+
+def inputs(builder: Builder, count: int, channels: int = 8):
+    return [builder.input(f"x{i}", (1, 4, 4, channels)) for i in range(count)]
+
+
+def test_sums_and_the_activation_behind_go_into_the_join():
+    builder = Builder("net")
+    a, b, c = inputs(builder, 3)
+    y = builder.nn.relu(builder.nn.concat(a, builder.nn.add(b, c), builder.nn.add(b, b), axis=3))
+    (node,) = assigned(builder.outputs(y=y)).nodes
+    assert node.op.name == "cpu.joined_sums"
+    assert (node["terms"], node["activation"]) == ((1, 2, 2), "relu")
+    assert [v.name for v in node.operands] == ["x0", "x1", "x2", "x1", "x1"]
+
+
+def test_a_sum_that_others_need_stays():
+    builder = Builder("net")
+    a, b, c = inputs(builder, 3)
+    total = builder.nn.add(b, c)
+    graph = assigned(builder.outputs(y=builder.nn.concat(a, total, axis=3), total=total))
+    assert [n.op.name for n in graph.nodes] == ["nn.add", "cpu.joined_sums"]
+
+
+def test_a_sum_that_is_joined_twice_stays():
+    builder = Builder("net")
+    a, b = inputs(builder, 2)
+    total = builder.nn.add(a, b)
+    graph = assigned(builder.outputs(y=builder.nn.concat(total, total, axis=3)))
+    assert [n.op.name for n in graph.nodes] == ["nn.add", "cpu.joined_sums"]
+
+
+def test_a_sum_that_broadcasts_stays():
+    builder = Builder("net")
+    a, b = inputs(builder, 2)
+    row = builder.input("row", (1, 1, 1, 8))
+    graph = assigned(builder.outputs(y=builder.nn.concat(a, builder.nn.add(b, row), axis=3)))
+    assert [n.op.name for n in graph.nodes] == ["nn.add", "cpu.joined_sums"]
+
+
+def test_other_types_and_few_channels_are_left_to_tvm():
+    for dtype, channels in ((DType.I32, 8), (DType.F32, 2)):
+        builder = Builder("net")
+        xs = [builder.input(f"x{i}", (1, 4, 4, channels), dtype) for i in range(2)]
+        graph = assigned(builder.outputs(y=builder.nn.concat(*xs, axis=3)))
+        assert [n.op.name for n in graph.nodes] == ["nn.concat"]
