@@ -21,7 +21,7 @@ from nascompiler.passes.infrastructure.manager import run_pipeline
 class Prediction:
     """The sum of what is known, layer by layer.
 
-    `missing` are the calls of which nothing is known, by their text, with the nodes that make them: the latency is too
+    `missing` are the calls of which nothing is known, by their keys, with the nodes that make them: the latency is too
     small by what they take. `older` counts the layers that were measured with earlier kernels.
     """
 
@@ -42,26 +42,26 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
     calls = timed_calls(graph)
     tunings = (known_measurements() if known is None else known).tunings(calls, chosen.fingerprint)
     labels = node_labels(graph)
-    rows = {text: known_row(nodes[0], chosen, tunings.get(text)) for text, nodes in calls.items()}
+    rows = {key: known_row(nodes[0], chosen, tunings.get(key)) for key, nodes in calls.items()}
     layers = []
-    for text, nodes in calls.items():
-        row = rows[text]
+    for key, nodes in calls.items():
+        row = rows[key]
         if row is not None:
             costs = [(node, node_cost(node)) for node in nodes]
             layers += [LayerTime(labels[n], n.op.name, row.median_ns, c.macs or 0, c.bytes or 0) for n, c in costs]
     return Prediction(
         latency=Latency(Kind.PREDICTED, [sum(layer.ns for layer in layers)], layers=tuple(layers)),
-        missing={text: tuple(labels[n] for n in nodes) for text, nodes in calls.items() if rows[text] is None},
-        older=sum(len(nodes) for text, nodes in calls.items() if rows[text] is not None and not tunings[text].fresh),
+        missing={key: tuple(labels[n] for n in nodes) for key, nodes in calls.items() if rows[key] is None},
+        older=sum(len(nodes) for key, nodes in calls.items() if rows[key] is not None and not tunings[key].fresh),
     )
 
 
 def timed_calls(graph: Graph) -> dict[str, list[Node]]:
-    """The nodes that take time, by the text of the call that they make."""
+    """The nodes that take time, by the key of the call that they make."""
     found: dict[str, list[Node]] = {}
     for node in graph.nodes:
         if not is_view(node) and all(value.type.size for value in (*node.operands, *node.results)):
-            found.setdefault(KernelCall.of(node).text, []).append(node)
+            found.setdefault(KernelCall.of(node).key, []).append(node)
     return found
 
 

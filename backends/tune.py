@@ -123,10 +123,10 @@ def tune_graph(
     known = known_measurements() if known is None else known
     nodes = timed_calls(graph)
     tunings = known.tunings(nodes, target.fingerprint)
-    todo = [text for text in nodes if again or text not in tunings or not tunings[text].fresh]
-    todo.sort(key=lambda text: _priority(nodes[text], target, tunings.get(text)), reverse=True)
+    todo = [key for key in nodes if again or key not in tunings or not tunings[key].fresh]
+    todo.sort(key=lambda key: _priority(nodes[key], target, tunings.get(key)), reverse=True)
     labels = node_labels(graph)
-    results = {text: _result(nodes[text], labels, target, tunings.get(text)) for text in nodes}
+    results = {key: _result(nodes[key], labels, target, tunings.get(key)) for key in nodes}
     before = len(nodes) - len(todo)
     session = Session(
         target.fingerprint,
@@ -138,16 +138,16 @@ def tune_graph(
     done = 0
     if todo:
         with measurer(graph, target) as worker:
-            for done, text in enumerate(todo, start=1):
-                tuning = worker.measure(text, SECONDS_PER_CALL)
-                known.stores[0].add(text, session, tuning)
-                results[text] = _result(nodes[text], labels, target, tuning)
+            for done, key in enumerate(todo, start=1):
+                tuning = worker.measure(key, SECONDS_PER_CALL)
+                known.stores[0].add(key, session, tuning)
+                results[key] = _result(nodes[key], labels, target, tuning)
                 spent = time.monotonic() - began
                 left = min(max(budget_s - spent, 0.0), spent / done * (len(todo) - done))
-                report(Progress(done, len(todo), left, results[text]))
+                report(Progress(done, len(todo), left, results[key]))
                 if spent >= budget_s:
                     break
-    tried = [results[text] for text in todo[:done]]
+    tried = [results[key] for key in todo[:done]]
     if tried and all(result.ns is None for result in tried):
         listed = "; ".join(f"{r.op}: {f.variant}: {f.outcome.value}: {f.detail}" for r in tried[:3] for f in r.failures)
         raise TuningError(f"nothing could be measured: {listed}")
@@ -168,7 +168,7 @@ def _result(nodes: list[Node], labels: Mapping[Node, str], target: Target, tunin
     call = KernelCall.of(nodes[0])
     available = variants(call, target)
     default = next(iter(available))
-    result = CallResult(call.text, call.op, tuple(labels[n] for n in nodes), default, default, None, None, 1.0)
+    result = CallResult(call.key, call.op, tuple(labels[n] for n in nodes), default, default, None, None, 1.0)
     if tuning is None:
         return result
     failures = tuple(row for row in tuning.rows if row.outcome is not Outcome.MEASURED)

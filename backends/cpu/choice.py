@@ -57,9 +57,9 @@ def calls_of(graph: Graph) -> dict[str, KernelCall]:
 
 def choose(calls: Iterable[KernelCall], target: Target, known: Measurements | None = None) -> dict[str, Choice]:
     """What to take for each call by what is `known`: the overlay and the base unless given."""
-    given = {call.text: call for call in calls}
-    tunings = (known_measurements() if known is None else known).tunings(given, target.fingerprint)
-    return {text: _choice(variants(call, target), tunings.get(text)) for text, call in given.items()}
+    keys = {call: call.key for call in calls}
+    tunings = (known_measurements() if known is None else known).tunings(set(keys.values()), target.fingerprint)
+    return {call.text: _choice(variants(call, target), tunings.get(key)) for call, key in keys.items()}
 
 
 def choose_recorded(calls: Iterable[KernelCall], target: Target, recorded: Mapping[str, str]) -> dict[str, Choice]:

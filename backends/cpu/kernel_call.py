@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 from nascompiler.ir.attributes import Attribute
 from nascompiler.ir.graph import Node
 from nascompiler.ir.types import TensorType
+
+_QUANTIZATION = re.compile(r"(^|(?<!weight)_)(scales?|zero_points?)$")
+"""Attributes that calibration decides. Whether weights have a zero point decides which kernels there are."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,15 @@ class KernelCall:
         attributes = ", ".join(f"{name}={value!r}" for name, value in self.attributes)
         operands = ", ".join(f"{'constant ' * (i in self.constants)}{t}" for i, t in enumerate(self.operands))
         return f"{self.op}({operands}){{{attributes}}} -> {', '.join(map(str, self.results))}"
+
+    @property
+    def key(self) -> str:
+        """The spelling without the numbers of quantisation, on which the time does not depend: what is measured."""
+        attributes = tuple((name, value) for name, value in self.attributes if not _QUANTIZATION.search(name))
+        operands, results = (
+            tuple(replace(type, quantization=None) for type in types) for types in (self.operands, self.results)
+        )
+        return KernelCall(self.op, attributes, operands, results, self.constants).text
 
     def digest(self, *generator: str) -> str:
         """A hash of the call and of what generates its code (target fingerprint, versions)."""

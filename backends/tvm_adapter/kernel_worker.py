@@ -3,7 +3,7 @@
 The lines that it and its parent exchange, each a JSON object:
 
     worker -> {"ready": true}
-    parent -> {"call": TEXT, "skip": [VARIANT, ...], "seconds": S}
+    parent -> {"call": KEY, "skip": [VARIANT, ...], "seconds": S}
     worker -> {"at": STAGE, "variant": VARIANT}             before whatever may crash or hang
     worker -> {"failed": VARIANT, "outcome": ..., "detail": ...}
     worker -> {"rows": [{"variant": ..., "median_ns": ..., ...}], "noise": ...}     the call is done
@@ -48,7 +48,7 @@ class Worker:
         from nascompiler.backends.tvm_adapter import variants as building
 
         self._building = building
-        self._nodes = {KernelCall.of(node).text: node for node in graph.nodes}
+        self._nodes = {KernelCall.of(node).key: node for node in graph.nodes}
         self._target = target
         self._wire = wire
 
