@@ -14,8 +14,11 @@ from nascompiler.ir.types import Array
 CHUNKS = 8
 """Parts that threads share; few enough that a part is worth the hand-over."""
 
-MOST_COLUMNS = 14
-"""More columns in a tile only lengthen the code."""
+MOST_COLUMNS, FEW_COLUMNS = 14, 8
+"""Columns of a tile: more only lengthen the code; when a large image streams past, few wait less for memory."""
+
+ENOUGH_COLUMNS = 7
+"""With fewer, multiply-adds wait for those before them."""
 
 BAND, BLOCK = 7, 4
 """Rows and vectors of channels that are computed together: what they read of the image fits the first-level cache."""
@@ -32,12 +35,13 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     lanes = min(target.isa.lanes, 1 << (window.channels.bit_length() - 1))
     vectors, height = -(-window.channels // lanes), window.output[0]
     orders = {"blocks": (BAND, BLOCK), "channels outside": (height, 1), "rows outside": (1, vectors)}
+    streams = x.bytes // window.batch > (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10
     if pooled:
         orders = {"channels outside": (height, 1)}
-    elif x.bytes // window.batch > (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10:
+    elif streams:
         orders = dict(reversed(orders.items()))
     found = []
-    for row in _rows(window, target, lanes):
+    for row in _rows(window, target, lanes, FEW_COLUMNS if streams else MOST_COLUMNS):
         kernel = Depthwise(
             isa=target.isa,
             row=row,
@@ -74,12 +78,13 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     return found
 
 
-def _rows(window: Window, target: Target, lanes: int) -> list[Row]:
-    """The two best cuts of rows: few columns computed twice, and few tiles."""
-    outputs, factors = window.output[1], window.kernel[1] - 3
-    most = max(1, min(MOST_COLUMNS, target.isa.accumulators - factors, outputs))
-    rows = [row for columns in range(1, most + 1) if (row := Row.of(window, columns, lanes)) is not None]
-    return sorted(rows, key=lambda row: -(-outputs // row.columns) * (max(row.columns, 7) + 1))[:2]
+def _rows(window: Window, target: Target, lanes: int, most: int) -> list[Row]:
+    """The two best cuts of rows: few tiles that compute few columns twice, with at least as many sums as overlap."""
+    outputs = window.output[1]
+    registers = target.isa.accumulators - (window.kernel[1] - 3)
+    widths = range(1, max(1, min(most, registers, outputs)) + 1)
+    rows = [row for columns in widths if (row := Row.of(window, columns, lanes)) is not None]
+    return sorted(rows, key=lambda row: -(-outputs // row.columns) * (max(row.columns, ENOUGH_COLUMNS) + 1))[:2]
 
 
 def _constants(row: Row) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
