@@ -21,6 +21,8 @@ SIGN = 128
 _SHORT = 16
 """Bytes that any processor copies at once."""
 
+_LINE_BYTES = 64
+
 
 @dataclass(frozen=True)
 class Dots:
@@ -98,18 +100,40 @@ def add_dots(
     unroll: int,
 ) -> list[Vector]:
     """`sums`, row by row, plus x[row] [groups] * weight [groups, vectors of columns], of rows as `stage` makes them."""
-    lanes, group = e.isa.lanes, dots.group
+    size = e.isa.lanes * dots.group
     vectors = len(sums) // len(rows)
-    width = vectors * lanes
+    columns = [weight + v * size for v in range(vectors)]
+    return add_dots_of_columns(e, rows, columns, vectors * size, groups, sums, dots, unroll)
+
+
+def add_dots_of_columns(
+    e: Emitter,
+    rows: Sequence[Pointer],
+    columns: Sequence[Pointer],
+    step: int,
+    groups: Number,
+    sums: Sequence[Vector],
+    dots: Dots,
+    unroll: int,
+    prefetch: int = 0,
+) -> list[Vector]:
+    """The same for weights whose vectors of columns stand apart, each with a group of terms every `step` elements.
+
+    `prefetch` is how many elements ahead of its reads each vector of columns is asked for; 0 for not at all.
+    """
+    size = e.isa.lanes * dots.group
 
     def steps(start: Number, count: int, sums: Sequence[Vector]) -> list[Vector]:
-        for step in range(count):
-            at = weight + (start * width + step * width) * group
-            columns = [e.load(at + v * lanes * group, lanes * group) for v in range(vectors)]
-            added = []
-            for i, row in enumerate(rows):
-                value = _terms(e, row + (start * group + step * group), dots)
-                added += [_add(e, sums[i * vectors + v], value, c, dots) for v, c in enumerate(columns)]
+        for i in range(count):
+            places = [column + (start * step + i * step) for column in columns]
+            if prefetch and i * step * dots.weight.bytes % _LINE_BYTES == 0:
+                for place in places:
+                    e.prefetch(place + prefetch)
+            weights = [e.load(place, size) for place in places]
+            added: list[Vector] = []
+            for row in rows:
+                value = _terms(e, row + (start * dots.group + i * dots.group), dots)
+                added += [_add(e, sums[len(added) + v], value, weight, dots) for v, weight in enumerate(weights)]
             sums = added
         return list(sums)
 

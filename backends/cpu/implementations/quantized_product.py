@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation, implements
-from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, MOST_ROWS, is_pointwise
+from nascompiler.backends.cpu.implementations.fully_connected import CHUNK_BYTES
+from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, is_pointwise, tiles
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.requantization import requantization, requantization_constants, requantization_sizes
 from nascompiler.backends.kernels.dots import Dots
 from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.kernels.gemm_int8 import GemmInt8
+from nascompiler.backends.kernels.gemv import MOST_ROWS
+from nascompiler.backends.kernels.gemv_int8 import GemvInt8
 from nascompiler.backends.target import Isa, Target
 from nascompiler.ir.types import Array, DType
 
@@ -23,47 +27,54 @@ _CHUNK_PRODUCTS = 1 << 18
 
 
 @implements("qnn.conv2d", "qnn.linear", "qnn.matmul")
-def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Packed-weight products by every register tile that fits, rows or panels outside."""
-    if not _is_product(call):
+def gemv_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """One way: all rows at once, so that weights are read once."""
+    if not _is_product(call) or _rows(call) > MOST_ROWS:
         return ()
-    x, weight = call.operands[:2]
-    k, n = weight.static_shape[-2:]
-    m = x.size // k
-    isa = target.isa
+    isa, (k, n) = target.isa, call.operands[1].static_shape[-2:]
+    panels = Panels.of(n, isa.lanes, 1)
+    assert panels is not None
+    chunks = max(min(n * k // CHUNK_BYTES, panels.wide, CHUNKS), 1)
+    groups = Dots.of(isa).groups(k)
+    return [
+        Implementation(
+            variant="int8 gemv",
+            kernel=GemvInt8(rows=_rows(call), **_fields(call, isa)),
+            operands={"x": 0},
+            constants=_constants(call, panels, isa),
+            sizes={"n": n, "k": k, "groups": groups, **requantization_sizes(call)},
+            chunks=chunks,
+            workspace=_workspace(call, isa, chunks * _rows(call)),
+        )
+    ]
+
+
+@implements("qnn.conv2d", "qnn.linear", "qnn.matmul")
+def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """By every register tile that fits; rows outside, or panels when weights fill the cache."""
+    if not _is_product(call) or _rows(call) <= MOST_ROWS:
+        return ()
+    isa, m, (k, n) = target.isa, _rows(call), call.operands[1].static_shape[-2:]
     dots = Dots.of(isa)
-    staged = not dots.reads_directly(x.dtype, k)
-    exceeds = weight.bytes * dots.weight.bytes > (target.host.l2_bytes or 1 << 20) // 2
+    exceeds = n * k * dots.weight.bytes > (target.host.l2_bytes or 1 << 20) // 2
     found = []
-    for rows, vectors in _tiles(m, n, isa):
+    for rows, vectors in tiles(m, n, target):
         panels = Panels.of(n, isa.lanes, vectors)
         if panels is None:
             continue
+        cut = {"groups": dots.groups(k), "wide": panels.wide, "narrow": panels.narrow}
         for panels_outside in (exceeds, not exceeds):
             pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)
             chunks = max(min(pieces, CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
-            kernel = GemmInt8(
-                isa=isa,
-                rows=rows,
-                vectors=vectors,
-                x_dtype=x.dtype,
-                requantization=requantization(call),
-                staged=staged,
-                panels_outside=panels_outside,
-                columns=n if n < isa.lanes else 0,
-            )
-            groups = dots.groups(k)
-            cut = {"groups": groups, "wide": panels.wide, "narrow": panels.narrow}
-            length = groups * dots.group
             found.append(
                 Implementation(
                     variant=f"int8 gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
-                    kernel=kernel,
+                    kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **_fields(call, isa)),
                     operands={"x": 0},
-                    constants=_constants(call, panels, dots),
+                    constants=_constants(call, panels, isa),
                     sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
                     chunks=chunks,
-                    workspace=chunks * (m if panels_outside else rows) * length if staged else 0,
+                    workspace=_workspace(call, isa, chunks * (m if panels_outside else rows)),
                 )
             )
     return found
@@ -85,18 +96,34 @@ def symmetric_zero_point(weight: DType) -> int:
     return 0 if weight is DType.I8 else 128
 
 
-def _tiles(m: int, n: int, isa: Isa) -> list[tuple[int, int]]:
-    """Rows and vectors of register tiles, the best guess first."""
-    vectors = min(-(-n // isa.lanes), 3)
-    guesses = [(min(MOST_ROWS, isa.accumulators // v, m), v) for v in (vectors, 3, 2, 1) if v <= vectors]
-    if n >= 4 * isa.lanes:
-        wide = (min(isa.accumulators // 4, m), 4)
-        guesses.insert(0 if m <= 2 else len(guesses), wide)
-    return list(dict.fromkeys(guesses))
+def _rows(call: KernelCall) -> int:
+    return call.operands[0].size // call.operands[1].static_shape[-2]
 
 
-def _constants(call: KernelCall, panels: Panels, dots: Dots) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
-    is_matmul = call.op == "qnn.matmul"
+def _is_staged(call: KernelCall, isa: Isa) -> bool:
+    return not Dots.of(isa).reads_directly(call.operands[0].dtype, call.operands[1].static_shape[-2])
+
+
+def _fields(call: KernelCall, isa: Isa) -> dict[str, Any]:
+    """The fields that all kernels have."""
+    n = call.result.static_shape[-1]
+    return {
+        "isa": isa,
+        "x_dtype": call.operands[0].dtype,
+        "requantization": requantization(call),
+        "staged": _is_staged(call, isa),
+        "columns": n if n < isa.lanes else 0,
+    }
+
+
+def _workspace(call: KernelCall, isa: Isa, rows: int) -> int:
+    """Elements for some rows, if they are staged."""
+    dots = Dots.of(isa)
+    return rows * dots.groups(call.operands[1].static_shape[-2]) * dots.group if _is_staged(call, isa) else 0
+
+
+def _constants(call: KernelCall, panels: Panels, isa: Isa) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    dots, is_matmul = Dots.of(isa), call.op == "qnn.matmul"
     prefix = "a" if is_matmul else "x"
 
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:

@@ -90,6 +90,10 @@ def _target(isa: str) -> Target:
         pytest.skip(str(error))
 
 
+def ways(call: KernelCall, target: Target) -> list[Implementation]:
+    return [*quantized_product.gemv_int8(call, target), *quantized_product.gemm_int8(call, target)]
+
+
 def run(made: Implementation, call: KernelCall, operands: dict[int, Array], constants: dict[int, Array]) -> Array:
     """The result, with arrays that end where memory ends, chunks last first."""
     guards = Guards()
@@ -111,7 +115,7 @@ def test_bit_for_bit(isa):
         (node,) = graph.nodes
         constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
         call = KernelCall.of(node)
-        found = quantized_product.gemm_int8(call, target)
+        found = ways(call, target)
         assert found, layer
         for made in found if isa == ISAS[0] else found[:2]:
             result = run(made, call, {0: x, **constants}, constants)
@@ -131,7 +135,7 @@ def _call(**changed):
 
 def test_what_it_refuses():
     target = _target("sse2")
-    assert quantized_product.gemm_int8(_call(), target)
+    assert ways(_call(), target)
     for changed in (
         {"x": DType.I16},
         {"weight_zero_point": 1},
@@ -139,4 +143,4 @@ def test_what_it_refuses():
         {"kernel": (3, 3)},
         {"padding": (1, 1, 1, 1)},
     ):
-        assert not quantized_product.gemm_int8(_call(**changed), target), changed
+        assert not ways(_call(**changed), target), changed
