@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import ClassVar
 
-from nascompiler.backends.cpu.tiling import lane_pieces
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
+from nascompiler.backends.kernels.few_lanes import load_few, store_few
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.backends.target import Isa
@@ -197,24 +196,7 @@ class _Band:
 
     def _load(self, pointer: Pointer, lanes: int) -> Vector:
         """Bytes of neighbouring channels; what is missing of few ones is anything."""
-        e, few = self.e, self.kernel.few
-        pointer = pointer.cast(DType.U8)
-        if not few:
-            return e.load(pointer, lanes)
-        pieces = lane_pieces(few, lanes)
-        whole: Vector | None = None
-        for offset, piece in zip(accumulate(pieces, initial=0), pieces, strict=False):
-            part = e.load(pointer + offset, piece)
-            part = e.shuffle(part, part, [min(i, piece - 1) for i in range(lanes)])
-            whole = (
-                part
-                if whole is None
-                else e.shuffle(
-                    whole, part, [i if i < offset else lanes + min(i - offset, piece - 1) for i in range(lanes)]
-                )
-            )
-        assert whole is not None
-        return whole
+        return load_few(self.e, pointer.cast(DType.U8), lanes, self.kernel.few)
 
     def _store(self, rows: Sequence[Vector], staged: Pointer) -> None:
         """Store a pixel of some rows as it is staged."""
@@ -288,7 +270,7 @@ class _Band:
         e, n, lanes = self.e, self.n, self.e.isa.lanes
         if isinstance(self.requantizer, Requantizer):
             for i, (total,) in enumerate(sums):
-                self._store_pixel(self.requantizer(total, scales[0]), result + n["channels"] * i)
+                store_few(e, self.requantizer(total, scales[0]), result + n["channels"] * i, self.kernel.few)
         elif self.block.vectors == QUAD:
             for i, totals in enumerate(sums):
                 e.store(self.requantizer(totals, scales), result + n["channels"] * i)
@@ -297,14 +279,7 @@ class _Band:
                 four = [sums[min(i + p, len(sums) - 1)][0] for p in range(QUAD)]
                 turned = self.requantizer.in_order(self.requantizer(four, [*scales] * QUAD))
                 for p, _ in enumerate(sums[i : i + QUAD]):
-                    self._store_pixel(e.part(turned, lanes * p, lanes), result + n["channels"] * (i + p))
-
-    def _store_pixel(self, made: Vector, result: Pointer) -> None:
-        """Store the results of a vector."""
-        e, lanes, few = self.e, self.e.isa.lanes, self.kernel.few
-        pieces = lane_pieces(few, lanes) if few else (lanes,)
-        for offset, piece in zip(accumulate(pieces, initial=0), pieces, strict=False):
-            e.store(e.part(made, offset, piece), result + offset)
+                    store_few(e, e.part(turned, lanes * p, lanes), result + n["channels"] * (i + p), self.kernel.few)
 
 
 def _unpack(e: Emitter, a: Vector, b: Vector, half: int) -> Vector:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
+from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer
+from nascompiler.backends.kernels.few_lanes import load_few, store_few
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.requantize import Requantization
 from nascompiler.ir.types import DType
@@ -16,14 +17,14 @@ from nascompiler.ir.types import DType
 class AveragePoolInt8(Kernel):
     """result [batch, out_height, out_width, channels] = requantised(sum of x - x_zero_point under a window * factor).
 
-    factors [out_height, out_width] are the windows' multipliers. A block is `vectors` vectors of `lanes` channels,
-    the last of which overlaps the one before.
+    factors [out_height, out_width] are the windows' multipliers. A block is `vectors` vectors of channels; the last
+    overlaps the one before. `few` is the number of channels where it is less than a vector, otherwise 0.
     """
 
     x_dtype: DType
     requantization: Requantization
-    lanes: int
     vectors: int = 1
+    few: int = 0
 
     name: ClassVar[str] = "average_pool_int8"
 
@@ -38,8 +39,9 @@ class AveragePoolInt8(Kernel):
         return (*geometry, *steps, "x_zero_point", *self.requantization.sizes)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
-        requantizer = self.requantization.prepare(e, p, n, self.lanes)
-        block = self.lanes * self.vectors
+        lanes = e.isa.lanes
+        requantizer = self.requantization.prepare(e, p, n, lanes)
+        block = lanes * self.vectors
         blocks = (n["channels"] + (block - 1)) // block
         row_length = n["width"] * n["channels"]
         first, last = share(e, n["batch"] * n["out_height"], n)
@@ -50,25 +52,25 @@ class AveragePoolInt8(Kernel):
             with e.loop(0, n["out_width"]) as out_x:
                 left, right = _window(e, out_x.index, n, "x", n["width"])
                 place = out_y * n["out_width"] + out_x.index
-                factor = e.broadcast(p["factors"] + place, self.lanes)
-                offset = e.splat_index(0 - (bottom - top) * (right - left) * n["x_zero_point"], self.lanes)
+                factor = e.broadcast(p["factors"] + place, lanes)
+                offset = e.splat_index(0 - (bottom - top) * (right - left) * n["x_zero_point"], lanes)
                 result = p["result"] + (item.index * n["out_width"] + out_x.index) * n["channels"]
                 with e.loop(0, blocks) as loop:
-                    channel = e.index(e.smaller(loop.index * block, n["channels"] - block))
+                    channel = e.index(0)
+                    if not self.few:
+                        channel = e.index(e.smaller(loop.index * block, n["channels"] - block))
                     sums = [offset] * self.vectors
                     with e.loop(0, bottom - top, 1, sums) as y:
                         row = x + y.index * row_length + channel
                         with e.loop(left, right, 1, y.values) as column:
                             at = row + column.index * n["channels"]
                             column.values = [
-                                total + self._load(e, at + v * self.lanes) for v, total in enumerate(column.values)
+                                total + e.convert(load_few(e, at + v * lanes, lanes, self.few), DType.I32)
+                                for v, total in enumerate(column.values)
                             ]
                         y.values = column.values
                     for v, total in enumerate(y.values):
-                        e.store(requantizer(total, factor), result + channel + v * self.lanes)
-
-    def _load(self, e: Emitter, pointer: Pointer) -> Vector:
-        return e.convert(e.load(pointer, self.lanes), DType.I32)
+                        store_few(e, requantizer(total, factor), result + channel + v * lanes, self.few)
 
 
 def _window(e: Emitter, place: Index, n: Mapping[str, Index], axis: str, size: Number) -> tuple[Index, Index]:

@@ -36,8 +36,8 @@ def average_pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
     else:
         window = {name: attributes[name] for name in ("kernel", "strides", "padding", "dilation", "count_include_pad")}
         factors = window_multipliers(x.static_shape, **scales, **window)
-    lanes = target.isa.lanes if channels >= target.isa.lanes else 1
-    vectors = 4 if channels >= 4 * lanes and lanes > 1 else 1
+    lanes = target.isa.lanes
+    vectors = max(n for n in (1, 2, 4) if n == 1 or channels >= n * lanes)
     sizes = {
         "batch": batch,
         "height": height,
@@ -58,7 +58,9 @@ def average_pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
     return [
         Implementation(
             variant="int8",
-            kernel=AveragePoolInt8(target.isa, x.dtype, requantization(call), lanes, vectors),
+            kernel=AveragePoolInt8(
+                target.isa, x.dtype, requantization(call), vectors, channels if channels < lanes else 0
+            ),
             operands={"x": 0},
             constants=lambda operands: constants,
             sizes=sizes,
