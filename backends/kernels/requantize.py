@@ -137,8 +137,10 @@ class PackedRequantizer:
         e = self.emitter
         bound = e.constant(_MOST, e.isa.lanes)
         integers = [e.round_to_integer(e.select(x.less(bound), x, bound)) for x in f]
-        words = [e.add_saturated(e.narrow(a, b, DType.I16), self.zero_point) for a, b in (integers[:2], integers[2:])]
-        return e.at_most(e.at_least(e.narrow(*words, self.kind.dtype), self.low), self.high)
+        first, second = (
+            e.add_saturated(e.narrow(a, b, DType.I16), self.zero_point) for a, b in (integers[:2], integers[2:])
+        )
+        return e.at_most(e.at_least(e.narrow(first, second, self.kind.dtype), self.low), self.high)
 
     def in_order(self, packed: Vector) -> Vector:
         """The bytes of a call with those of each vector together."""

@@ -123,14 +123,13 @@ def _workspace(call: KernelCall, isa: Isa, rows: int) -> int:
 
 
 def _constants(call: KernelCall, panels: Panels, isa: Isa) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
-    dots, is_matmul = Dots.of(isa), call.op == "qnn.matmul"
+    dots, is_matmul, n = Dots.of(isa), call.op == "qnn.matmul", call.result.static_shape[-1]
     prefix = "a" if is_matmul else "x"
 
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
-        matrix = np.asarray(operands[1])
-        matrix = matrix.reshape(matrix.shape[-2:]).astype(np.int64) - symmetric_zero_point(call.operands[1].dtype)
+        matrix = operands[1].reshape(-1, n).astype(np.int64) - symmetric_zero_point(call.operands[1].dtype)
         scale = np.asarray(call["b_scale"], np.float32) if is_matmul else operands[2]
-        bias = operands.get(3, np.zeros(matrix.shape[1], np.int32))
+        bias = operands.get(3, np.zeros(n, np.int32))
         made = {"offset": offsets(matrix, bias, call[f"{prefix}_zero_point"] + dots.shift(call.operands[0].dtype))}
         made |= requantization_constants(call, call[f"{prefix}_scale"], scale)
         missing = max(panels.lanes - panels.columns, 0)
@@ -145,5 +144,5 @@ def offsets(weight: Array, bias: Array, zero_point: int) -> Array:
 
     Sums wrap around modulo 2 ** 32 on the way, as long as the final ones fit.
     """
-    total = np.asarray(bias, np.int64) - zero_point * np.asarray(weight, np.int64).sum(axis=0)
+    total: Array = np.asarray(bias, np.int64) - zero_point * np.asarray(weight, np.int64).sum(axis=0)
     return total.astype(np.int32)

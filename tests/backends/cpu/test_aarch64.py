@@ -14,7 +14,8 @@ from nascompiler.backends.cpu.implementation import Implementation, candidates
 from nascompiler.backends.host import Host
 from nascompiler.backends.kernels.numba_object import emit_object
 from nascompiler.backends.target import parse_target
-from nascompiler.ir import Graph
+from nascompiler.ir import DType, Graph
+from tests.backends.cpu.implementations.test_quantized_product import Layer
 from tests.backends.cpu.test_candidates import Case, cases
 from tests.backends.replay import assert_close
 from tests.backends.test_kernels import _fused
@@ -62,6 +63,8 @@ def _graphs() -> list[Graph]:
             padding=(1, 1, 2, 2),
             activation="hard_swish",
         ),
+        Layer(9, 13, 30).graph(0),
+        Layer(1, 40, 10, x=DType.U8, result=DType.U8, activation="hard_swish").graph(1),
     ]
 
 
