@@ -379,6 +379,8 @@ def _infer_joined(
         parts.append(part[0])
     result = OPS["nn.concat"].infer(*parts, axis=axis)
     assert isinstance(result, TensorType)
+    if result.dtype is not DType.F32 and (max(terms) > 1 or activation != "none"):
+        raise InferenceError(f"operands are {result.dtype}; only f32 is added or activated, bytes are joined")
     return _fused(result, None, activation, activation_parameters)
 
 
@@ -400,7 +402,7 @@ register_op(
     OpDef(
         name="cpu.joined_sums",
         summary="activation(concat along `axis` of the sums of the first terms[0] operands, the next terms[1], ...).",
-        operands=(Operand("xs", _F32, variadic=True),),
+        operands=(Operand("xs", _F32 | {DType.I8, DType.U8}, variadic=True),),
         attributes=(integer("axis"), integers("terms", minimum=1), *ACTIVATION),
         infer=_infer_joined,
         decompose=_decompose_joined,

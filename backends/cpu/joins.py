@@ -10,12 +10,17 @@ from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.ops import OPS
 from nascompiler.ir.types import DType
 
+_TYPES = (DType.F32, DType.I8, DType.U8)
+
 
 def fuse_joins(graph: Graph, target: Target) -> int:
-    """activation(concat(a, b + c, ...)) = cpu.joined_sums(a, b, c, ...), where there is a kernel for it; how many."""
+    """activation(concat(a, b + c, ...)) = cpu.joined_sums(a, b, c, ...), where there is a kernel for it; how many.
+
+    Bytes are only joined.
+    """
     count = 0
     for node in list(graph.nodes):
-        if node.op.name == "nn.concat" and all(v.type.dtype is DType.F32 and v.type.size for v in node.operands):
+        if node.op.name == "nn.concat" and all(v.type.dtype in _TYPES and v.type.size for v in node.operands):
             count += _fuse(graph, node, target)
     return count
 
@@ -24,9 +29,10 @@ def _fuse(graph: Graph, node: Node, target: Target) -> bool:
     terms: list[int] = []
     operands: list[Value] = []
     sums: list[Node] = []
+    is_float = node.result.type.dtype.is_float
     for part in node.operands:
         producer = part.producer
-        if producer is not None and _is_sum(producer) and part.sole_user is node:
+        if producer is not None and is_float and _is_sum(producer) and part.sole_user is node:
             sums.append(producer)
             operands += producer.operands
             terms.append(2)
@@ -34,7 +40,7 @@ def _fuse(graph: Graph, node: Node, target: Target) -> bool:
             operands.append(part)
             terms.append(1)
     user = node.result.sole_user
-    activation = None if user is None else activation_of(user)
+    activation = activation_of(user) if user is not None and is_float else None
     last = node if user is None or activation is None else user
     name, parameters = activation or ("none", ())
     op = OPS["cpu.joined_sums"]

@@ -1,4 +1,7 @@
-"""Sums of tensors, joined and activated in one pass: `concat(a, b + c, ...)` without the sums ever standing alone."""
+"""Sums of tensors, joined and activated in one pass: `concat(a, b + c, ...)` without the sums ever standing alone.
+
+Bytes are joined as well, but neither added nor activated.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,13 @@ class JoinedSums(Kernel):
     terms: tuple[int, ...]
     lanes: int
     activation: Activation = NONE
+    dtype: DType = DType.F32
 
-    name: ClassVar[str] = "joined_sums_f32"
+    name: ClassVar[str] = "joined_sums"
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        return dict.fromkeys([*(f"x{i}" for i in range(sum(self.terms))), "result"], DType.F32)
+        return dict.fromkeys([*(f"x{i}" for i in range(sum(self.terms))), "result"], self.dtype)
 
     @property
     def sizes(self) -> tuple[str, ...]:

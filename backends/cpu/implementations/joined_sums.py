@@ -1,4 +1,4 @@
-"""Joins of sums in float32, along any axis."""
+"""Joins of sums in float32, and of bytes, along any axis."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from nascompiler.backends.cpu.implementations.pointwise import CHUNKS
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.joined_sums import JoinedSums
 from nascompiler.backends.target import Target
+from nascompiler.ir.types import DType
 
 MOST_ARRAYS = 16
 """More would not leave registers for their addresses."""
@@ -26,12 +27,13 @@ def joined_sums(call: KernelCall, target: Target) -> Sequence[Implementation]:
     parts = [call.operands[last - 1].static_shape for last in accumulate(terms)]
     axis = call["axis"] % len(parts[0])
     rows, lengths = prod(parts[0][:axis]), [prod(part[axis:]) for part in parts]
-    lanes = target.isa.lanes
+    dtype = call.result.dtype
+    lanes = target.isa.lanes * DType.F32.bytes // dtype.bytes
     while lanes > min(lengths):
         lanes //= 2
     if lanes < 4 or sum(terms) > MOST_ARRAYS:
         return ()
-    kernel = JoinedSums(target.isa, terms, lanes, (call["activation"], call["activation_parameters"]))
+    kernel = JoinedSums(target.isa, terms, lanes, (call["activation"], call["activation_parameters"]), dtype)
     return [
         Implementation(
             variant="joined sums",
