@@ -123,6 +123,7 @@ _CHECKS: dict[str, Callable[[Node], str | None]] = {
     "nn.conv2d": _refuse_convolution,
     "nn.linear": _refuse_linear,
     "nn.matmul": _refuse_matmul,
+    "nn.squeeze_excite": _refuse_linear,
     "nn.average_pool2d": _refuse_pool,
     "nn.max_pool2d": _refuse_pool,
 }
@@ -150,6 +151,7 @@ def _same(graph: Graph, node: Node) -> None:
 
 
 def _squeeze_excite(graph: Graph, node: Node) -> None:
+    """The gate and the product with it, which `fuse_gates` looks for."""
     x, *weights = node.operands
     gate = graph.insert("cpu.squeeze_excite_gate", (x, *weights), node.attributes, before=node, origin=node.origin)
     made = graph.insert("nn.mul", (x, gate.result), before=node, names=_names(node), origin=node.origin)

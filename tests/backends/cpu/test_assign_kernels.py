@@ -112,11 +112,16 @@ def test_the_whole_of_a_small_network():
     assert assigned(graph) is graph
 
 
+def _excitation(net: Net):
+    return net.weight(2), net.weight(2, 4), net.weight(4)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
         (lambda n: n.nn.conv2d(n.x, n.builder.input("w", (1, 1, 4, 2))), "weights are computed"),
         (lambda n: n.nn.conv2d(n.x, n.weight(1, 13, 4, 2), padding=(0, 6, 0, 6)), "wider than 11"),
+        (lambda n: n.nn.squeeze_excite(n.x, n.builder.input("w", (4, 2)), *_excitation(n)), "weights are computed"),
         (lambda n: n.nn.max_pool2d(n.x, kernel=(2, 2), dilation=(2, 2)), "dilated"),
         (lambda n: n.nn.matmul(n.x, n.builder.input("w", (4, 2))), "no constant matrix"),
         (lambda n: n.nn.global_average_pool(n.builder.input("h", (1, 2, 2, 4), DType.F16)), "compute in f32"),
