@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nascompiler.backends.kernels.activation import NONE, Activation, activate
-from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
+from nascompiler.backends.kernels.depthwise import Row, add_kernel_row
+from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer
 from nascompiler.backends.kernels.gemm import each_panel, finish_tile, multiply_tile
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.ir.types import DType
@@ -125,11 +126,16 @@ class InvertedResidual(Kernel):
         lanes, length = e.isa.lanes, n["expanded"]
         result = p["result"] + pixel * n["n"]
         depthwise = ring.end if self.project_vectors else result
+        square, strides = (self.kernel, self.kernel), (self.stride, self.stride)
+        tile = Row(square, strides, (1, 1), (0, 0), self.pixels, single=False, lanes=lanes)
         with e.loop(0, length, lanes) as channels:
             at = channels.index
             windows = [row + at * ring.width for row in rows]
             weight = p["depthwise_weight"] + at * self.kernel**2
-            sums = depthwise_tile(e, windows, lanes, weight, lanes, self.stride, self.pixels)
+            sums = [e.constant(0, lanes)] * self.pixels
+            for y, window in enumerate(windows):
+                kernel_row = weight + y * self.kernel * lanes
+                sums = add_kernel_row(e, tile, window, lanes, kernel_row, tile.taps(first=False, last=False), sums)
             bias = e.load(p["depthwise_bias"] + at, lanes)
             place = depthwise + e.smaller(at, length - lanes)
             for i, total in enumerate(sums):
@@ -163,27 +169,6 @@ def workspace_size(kernel: InvertedResidual, sizes: Mapping[str, int]) -> int:
     width = max(sizes["left"] + sizes["width"], (sizes["result_width"] - 1) * kernel.stride + kernel.kernel)
     blocks = -(-sizes["expanded"] // lanes)
     return kernel.kernel * width * blocks * lanes + kernel.pixels * sizes["expanded"]
-
-
-def depthwise_tile(
-    e: Emitter, rows: Sequence[Pointer], pixel: Number, weight: Pointer, tap: Number, stride: int, pixels: int
-) -> list[Vector]:
-    """Depthwise sums of neighbouring pixels for a vector of channels.
-
-    `rows` are the rows under the square kernel, whose pixels are `pixel` elements apart, as its taps are `tap`.
-    """
-    lanes, kernel = e.isa.lanes, len(rows)
-    sums: list[Vector | None] = [None] * pixels
-    for y, row in enumerate(rows):
-        taps = [e.load(weight + tap * (y * kernel + x), lanes) for x in range(kernel)]
-        for place in range((pixels - 1) * stride + kernel):
-            users = [i for i in range(pixels) if 0 <= place - i * stride < kernel]
-            value = e.load(row + pixel * place, lanes) if users else None
-            for i in users:
-                assert value is not None
-                old, factor = sums[i], taps[place - i * stride]
-                sums[i] = value * factor if old is None else e.multiply_add(value, factor, old)
-    return [total for total in sums if total is not None]
 
 
 @dataclass(frozen=True)
