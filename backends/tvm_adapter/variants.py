@@ -122,11 +122,10 @@ class Variant:
         self._functions, self._call_cost_ns = functions, call_cost_ns(functions)
         self._memory = memory
         weights = compiled.lowered.weights.arrays
-        size = sum(w.nbytes for w in weights)
-        copies = -(-ROTATED_CACHES * (target.host.l2_bytes or _DEFAULT_L2_BYTES) // max(size, 1)) if weights else 1
+        wanted = ROTATED_CACHES * (target.host.l2_bytes or _DEFAULT_L2_BYTES)
+        copies = -(-wanted // max(1, sum(w.nbytes for w in weights))) if weights else 1
         self._sets = [
-            list(self._calls(compiled.lowered, [_copy(w) for w in weights]))
-            for _ in range(min(max(copies, 2), MOST_COPIES) if weights else 1)
+            list(self._calls(compiled.lowered, [_copy(w) for w in weights])) for _ in range(min(copies, MOST_COPIES))
         ]
         self._turn = 0
         self._touched = [array.reshape(-1).view(np.uint8) for array in reversed(memory.inputs)]

@@ -53,3 +53,16 @@ def test_jitter_is_in_the_noise_and_drift_is_not_in_the_gain():
     found, _ = made_up({"a": 100.0, "b": 100.0}, jitter=0.1, drift=0.01)
     assert found.noise > 0.02
     assert abs(found.timings["b"].gain - 1) < found.noise
+
+
+def test_a_disturbance_of_the_first_rounds_makes_no_winner_of_what_is_hopeless():
+    taken = {"a": 0, "b": 0, "slow": 0}
+
+    def run(name: str) -> float:
+        taken[name] += 1
+        disturbed = name == "a" and WARM_ROUNDS * 2 < taken[name] <= (WARM_ROUNDS + TRIAL_ROUNDS) * 2
+        return {"a": 100.0, "b": 90.0, "slow": 200.0}[name] * (10 if disturbed else 1)
+
+    found = measure_interleaved({name: lambda name=name: run(name) for name in taken}, "a", seconds=0)
+    assert found.timings["slow"].repeats == TRIAL_ROUNDS
+    assert found.timings["slow"].gain < found.timings["b"].gain
