@@ -85,9 +85,10 @@ def _choice(available: Mapping[str, Implementation | None], tuning: Tuning | Non
     best = None if tuning is None else tuning.best(available, default)
     if tuning is None or best is None:
         return Choice(default, available[default], "default: no measurement")
-    time = f"{tuning.kind.value} {best.median_ns / 1000:.1f} µs"
-    if best.variant == default:
-        why = f"{time}, the default: nothing is faster by more than {tuning.noise:.0%}"
-    else:
-        why = f"{time}, {best.gain:.2f}x the default"
+    why = f"{tuning.kind.value} {best.median_ns / 1000:.1f} µs"
+    reference = tuning.measured.get(default)
+    if best is reference:
+        why += f", the default: nothing is faster by more than {tuning.noise:.0%}"
+    elif reference is not None:
+        why += f", {best.gain / reference.gain:.2f}x the default"
     return Choice(best.variant, available[best.variant], why if tuning.fresh else f"{why} (by earlier kernels)")
