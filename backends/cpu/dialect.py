@@ -1,6 +1,6 @@
 """The cpu dialect: one op for each kernel call. Weights keep the layout of nn; packing them is the generator's affair.
 
-Every op but the plain pooling ones is `activation(linear(x, weight) + bias + residual)`. Each is defined by its
+Every op but pooling, gates and joins is `activation(linear(x, weight) + bias + residual)`. Each is defined by its
 decomposition into nn, so that a graph with kernels assigned evaluates in the reference as before.
 """
 

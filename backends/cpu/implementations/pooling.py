@@ -14,6 +14,9 @@ from nascompiler.backends.target import Target
 MOST_VECTORS = 4
 """Vectors of channels that hide the latency of an addition; more only lengthen the code."""
 
+MOST_COLUMNS = 11
+"""Columns of a window are unrolled; a wider one would make endless code."""
+
 
 @implements("cpu.global_average_pool")
 def global_average_pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
@@ -35,7 +38,9 @@ def global_average_pool(call: KernelCall, target: Target) -> Sequence[Implementa
 
 @implements("cpu.average_pool2d", "cpu.max_pool2d")
 def pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """By how many vectors of channels are computed side by side, the fewest rounds first."""
+    """By how many vectors of channels are computed side by side, the fewest rounds first; none for wide windows."""
+    if call["kernel"][1] > MOST_COLUMNS:
+        return ()
     (x,) = call.operands
     batch, height, width, channels = x.static_shape
     _, result_height, result_width, _ = call.result.static_shape

@@ -43,6 +43,11 @@ def test_padding_that_counts():
         check(case, candidates(case.call, parse_target("cpu"))[0])
 
 
+def test_wide_windows_are_left_to_tvm():
+    (case,) = cases(pool("cpu.average_pool2d", (1, 3, 12, 16), kernel=(1, 12)))
+    assert not candidates(case.call, parse_target("cpu"))
+
+
 def test_the_maximum_of_nan_is_nan():
     (case,) = cases(pool("cpu.max_pool2d", (1, 6, 6, 16), **WINDOWS[0]))
     x = case.operands[0].copy()
