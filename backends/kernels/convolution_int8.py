@@ -31,8 +31,8 @@ SLACK = 64
 class ConvolutionInt8(Kernel):
     """result [batch, out_height, out_width, features] of x [batch, height, width, channels].
 
-    A tile has `pixels` pixels, out_width at most, and panels of `vectors` vectors or one less; `columns` is the number of
-    features where it is less than a vector, otherwise 0. Sizes: a kernel row has `runs` runs of `groups` groups of
+    A tile has `pixels` pixels, out_width at most, and panels of `vectors` vectors or one less; `columns` is the number
+    of features where it is less than a vector, otherwise 0. Sizes: a kernel row has `runs` runs of `groups` groups of
     terms, `run_step` staged elements apart; weight holds for each panel [kernel_height, runs, groups, columns].
     `band` rows of the result are computed from `staged_rows` rows of `row_elements` elements, SLACK included; zero is
     what x is padded with, as staged.
@@ -98,7 +98,7 @@ class ConvolutionInt8(Kernel):
         result: Pointer,
         requantizer: Requantizer,
     ) -> None:
-        """Some neighbouring pixels of the result, all features; `x` is where the first one's first kernel row begins."""
+        """Some neighbouring pixels of the result, all features; the first one's first kernel row begins at `x`."""
         dots = Dots.of(self.isa)
         run_length = n["groups"] * dots.group
         pixels = [n["stride_x"] * n["channels"] * i for i in range(self.pixels)]

@@ -15,6 +15,9 @@ from nascompiler.backends.host import Host
 from nascompiler.backends.kernels.numba_object import emit_object
 from nascompiler.backends.target import parse_target
 from nascompiler.ir import DType, Graph
+from tests.backends.cpu.implementations.test_quantized_depthwise import convolution
+from tests.backends.cpu.implementations.test_quantized_elementwise import pair, table
+from tests.backends.cpu.implementations.test_quantized_pooling import pool
 from tests.backends.cpu.implementations.test_quantized_product import Layer
 from tests.backends.cpu.test_candidates import Case, cases
 from tests.backends.replay import assert_close
@@ -65,6 +68,11 @@ def _graphs() -> list[Graph]:
         ),
         Layer(9, 13, 30).graph(0),
         Layer(1, 40, 10, x=DType.U8, result=DType.U8, activation="hard_swish").graph(1),
+        convolution((1, 9, 10, 22), (3, 3), strides=(2, 2), padding=(1, 1, 1, 1), activation="relu"),
+        convolution((1, 9, 10, 3), (3, 3), features=10, strides=(2, 2), padding=(0, 0, 1, 1), activation="hard_swish"),
+        pair("qnn.add", ((1, 3, 3, 7), DType.I8), ((1, 3, 3, 7), DType.I8), DType.I8, "relu"),
+        table((1, 3, 3, 7), DType.I8, DType.U8),
+        pool("qnn.average_pool2d", 19, kernel=(3, 3), padding=(1, 1, 1, 1)),
     ]
 
 

@@ -52,6 +52,13 @@ def test_a_sum_that_broadcasts_stays():
     assert [n.op.name for n in graph.nodes] == ["nn.add", "cpu.joined_sums"]
 
 
+def test_bytes_are_only_joined():
+    builder = Builder("net")
+    xs = [builder.input(f"x{i}", (1, 4, 4, 8), DType.I8) for i in range(2)]
+    graph = assigned(builder.outputs(y=builder.nn.relu(builder.nn.concat(*xs, axis=3))))
+    assert [n.op.name for n in graph.nodes] == ["cpu.joined_sums", "nn.relu"]
+
+
 def test_other_types_and_few_channels_are_left_to_tvm():
     for dtype, channels in ((DType.I32, 8), (DType.F32, 2)):
         builder = Builder("net")

@@ -12,17 +12,19 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.joined_sums import JoinedSums
 from nascompiler.backends.kernels.numba_object import emit_object
 from nascompiler.backends.target import Isa, parse_target
-from nascompiler.ir import Builder, Graph
+from nascompiler.ir import Builder, DType, Graph
 from tests.backends.cpu.test_candidates import ISAS, cases, check
 
 NEON = Isa("neon", "aarch64", lanes=4, accumulators=24, processor="generic", features=frozenset({"asimd"}))
 
 
-def join(*shapes: tuple[int, ...], terms: tuple[int, ...], axis: int = 3, **how: Any) -> Graph:
+def join(
+    *shapes: tuple[int, ...], terms: tuple[int, ...], axis: int = 3, dtype: DType = DType.F32, **how: Any
+) -> Graph:
     """Parts of some shapes, each a sum of some terms."""
     builder = Builder("join")
     every = [shape for shape, count in zip(shapes, terms, strict=True) for _ in range(count)]
-    xs = [builder.input(f"x{i}", shape) for i, shape in enumerate(every)]
+    xs = [builder.input(f"x{i}", shape, dtype) for i, shape in enumerate(every)]
     return builder.outputs(y=builder.op("cpu.joined_sums", *xs, axis=axis, terms=terms, **how))
 
 
@@ -34,8 +36,10 @@ def join(*shapes: tuple[int, ...], terms: tuple[int, ...], axis: int = 3, **how:
         join((1, 7, 9, 11), (1, 7, 9, 5), (1, 7, 9, 16), terms=(1, 1, 3)),
         join((1, 2, 3, 20), (1, 4, 3, 20), terms=(2, 1), axis=1, activation="hard_swish"),
         join((1, 64, 64, 8), terms=(2,), axis=-1),
+        join((1, 7, 9, 44), (1, 7, 9, 70), terms=(1, 1), dtype=DType.I8),
+        join((1, 7, 9, 5), (1, 7, 9, 11), terms=(1, 1), dtype=DType.U8),
     ],
-    ids=["channels", "short rows", "rows", "one part"],
+    ids=["channels", "short rows", "rows", "one part", "bytes", "few unsigned bytes"],
 )
 def test_every_part(graph: Graph, isa: str) -> None:
     for case in cases(graph):
