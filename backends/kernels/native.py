@@ -13,6 +13,7 @@ from nascompiler.backends.cache import cached_file
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.kernels.kernel import Kernel
+from nascompiler.backends.tile_permission import permit_tiles
 
 Function = Callable[..., int]
 """Takes the addresses of the kernel's arrays, its sizes, chunk and chunks, all as integers."""
@@ -40,6 +41,7 @@ def load(kernels: Sequence[Kernel]) -> Mapping[str, Function]:
         if kernel.isa.architecture != host.architecture or missing:
             lacks = ", ".join(missing) or kernel.isa.architecture
             raise DeviceError(f"{kernel.symbol} needs {lacks}, which this machine ({host.model}) lacks")
+    permit_tiles()
     objects = {kernel.symbol: object_file(kernel)[0] for kernel in kernels}
     key = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:24]
     library, _ = cached_file(f"kernels/{key}.so", lambda path: link(list(objects.values()), path))

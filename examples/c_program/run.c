@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <tvm/ffi/c_api.h>
 #include <unistd.h>
 
@@ -127,9 +128,19 @@ static void check_features(void) {
   }
 }
 
+/* Tile registers (AMX) need Linux's permission, once in a process. */
+static void permit_tiles(void) {
+#ifdef SYS_arch_prctl
+  for (size_t i = 0; i < COUNT(FEATURES); i++) {
+    if (strcmp(FEATURES[i], "amx_tile") == 0 && syscall(SYS_arch_prctl, 0x1023, 18) != 0) fail("arch_prctl");
+  }
+#endif
+}
+
 int main(int count, char **paths) {
   if (count != 2 + (int)(COUNT(INPUTS) + COUNT(OUTPUTS))) fail("usage: run DIR INPUT... OUTPUT...");
   check_features();
+  permit_tiles();
   char library[4096], blob[4096];
   snprintf(library, sizeof library, "%s/" LIBRARY, paths[1]);
   snprintf(blob, sizeof blob, "%s/" WEIGHTS_FILE, paths[1]);

@@ -14,13 +14,18 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.requantization import requantization, requantization_constants, requantization_sizes
 from nascompiler.backends.kernels.dots import Dots
 from nascompiler.backends.kernels.gemm import Panels
+from nascompiler.backends.kernels.gemm_amx import ROW_TILES, SUMS_BYTES, VECTORS, GemmAmx, amx_dots
 from nascompiler.backends.kernels.gemm_int8 import GemmInt8
 from nascompiler.backends.kernels.gemv import MOST_ROWS
 from nascompiler.backends.kernels.gemv_int8 import GemvInt8
+from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, tile_configuration
 from nascompiler.backends.target import Isa, Target
 from nascompiler.ir.types import Array, DType
 
 BYTES = (DType.I8, DType.U8)
+
+_LEAST_TILE_TERMS = 40
+"""Shorter sums are faster by dot products of vectors: measured on Sapphire Rapids."""
 
 _CHUNK_PRODUCTS = 1 << 18
 """Fewer products than this are done sooner than another thread wakes up."""
@@ -41,10 +46,41 @@ def gemv_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
             variant="int8 gemv",
             kernel=GemvInt8(rows=_rows(call), **_fields(call, isa)),
             operands={"x": 0},
-            constants=_constants(call, panels, isa),
+            constants=_constants(call, panels, Dots.of(isa)),
             sizes={"n": n, "k": k, "groups": groups, **requantization_sizes(call)},
             chunks=chunks,
             workspace=_workspace(call, isa, chunks * _rows(call)),
+        )
+    ]
+
+
+@implements("qnn.conv2d", "qnn.linear", "qnn.matmul")
+def gemm_amx(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """By tile registers, where sums are long enough to pay for the way through memory."""
+    if "amx" not in target.isa.dots or not _is_product(call):
+        return ()
+    isa, m, (k, n) = target.isa, _rows(call), call.operands[1].static_shape[-2:]
+    if m < TILE_ROWS or n < isa.lanes or k < _LEAST_TILE_TERMS:
+        return ()
+    x = call.operands[0].dtype
+    panels = Panels.of(n, isa.lanes, VECTORS)
+    assert panels is not None
+    blocks = amx_dots(x).groups(k)
+    staged = k % TILE_BYTES != 0
+    chunks = max(min(-(-m // (ROW_TILES * TILE_ROWS)), CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
+    part = SUMS_BYTES + (ROW_TILES * TILE_ROWS * blocks * TILE_BYTES if staged else 0)
+    return [
+        Implementation(
+            variant="int8 gemm by tiles",
+            kernel=GemmAmx(isa=isa, x_dtype=x, requantization=requantization(call), staged=staged),
+            operands={"x": 0},
+            constants=_constants(
+                call, panels, Dots(4, x, DType.I8), blocks * TILE_BYTES, {"tiles": tile_configuration()}
+            ),
+            sizes={"m": m, "n": n, "k": k, "blocks": blocks, "wide": panels.wide, "narrow": panels.narrow}
+            | requantization_sizes(call),
+            chunks=chunks,
+            workspace=chunks * part,
         )
     ]
 
@@ -71,7 +107,7 @@ def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
                     variant=f"int8 gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
                     kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **_fields(call, isa)),
                     operands={"x": 0},
-                    constants=_constants(call, panels, isa),
+                    constants=_constants(call, panels, dots),
                     sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
                     chunks=chunks,
                     workspace=_workspace(call, isa, chunks * (m if panels_outside else rows)),
@@ -122,8 +158,11 @@ def _workspace(call: KernelCall, isa: Isa, rows: int) -> int:
     return rows * dots.groups(call.operands[1].static_shape[-2]) * dots.group if _is_staged(call, isa) else 0
 
 
-def _constants(call: KernelCall, panels: Panels, isa: Isa) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
-    dots, is_matmul, n = Dots.of(isa), call.op == "qnn.matmul", call.result.static_shape[-1]
+def _constants(
+    call: KernelCall, panels: Panels, dots: Dots, terms: int = 0, more: Mapping[str, Array] | None = None
+) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    """What packs the operands of a call: weights of at least `terms` terms, the further ones zero, and `more`."""
+    is_matmul, n = call.op == "qnn.matmul", call.result.static_shape[-1]
     prefix = "a" if is_matmul else "x"
 
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
@@ -134,7 +173,8 @@ def _constants(call: KernelCall, panels: Panels, isa: Isa) -> Callable[[Mapping[
         made |= requantization_constants(call, call[f"{prefix}_scale"], scale)
         missing = max(panels.lanes - panels.columns, 0)
         made |= {name: np.pad(made[name], (0, missing)) for name in ("offset", "scale")}
-        return {"weight": panels.pack(dots.pack(matrix)).view(dots.weight.numpy), **made}
+        matrix = np.pad(matrix, ((0, max(terms - len(matrix), 0)), (0, 0)))
+        return {"weight": panels.pack(dots.pack(matrix)).view(dots.weight.numpy), **made, **(more or {})}
 
     return pack
 
