@@ -23,12 +23,14 @@ from nascompiler.ir.types import DType
 class Convolution(Kernel):
     """result [N, OH, OW, n] = activation(convolution of x [N, H, W, c] + bias [n] + residual), OW >= pixels.
 
-    Sizes: `rows` = N * OH; `segments` of `k` elements make a kernel row, `extent` is what a dilated kernel spans and
-    `span` = (pixels - 1) * stride + extent, `wide` and `narrow` are the panels of one group. The workspace has
-    kernel_height * span * c floats for each chunk, and a vector more. `divisor` of k is how far its loop is unrolled.
-    `step` is the distance of neighbouring windows where the code depends on it, so that they need no addresses of their
-    own, otherwise 0. `columns` is the channels of a group where they are less than a vector, otherwise 0. Threads share
-    rows of the result, or panels when `panels_outside`.
+    Sizes: `rows` = N * OH; `group_c` and `group_n` are the channels of one group, `wide` and `narrow` its panels.
+    `segments` of `k` elements make a kernel row, `extent_height` is what a dilated kernel spans and `span` what the
+    windows of a tile do, (pixels - 1) * stride + extent. The workspace has kernel_height * span * c floats for each
+    chunk, and a vector more.
+
+    `divisor` of k is how far its loop is unrolled. `step` is the distance of neighbouring windows where the code
+    depends on it, so that they need no addresses of their own, otherwise 0. `columns` is the channels of a group where
+    they are less than a vector, otherwise 0. Threads share rows of the result, or panels when `panels_outside`.
     """
 
     pixels: int
@@ -51,7 +53,7 @@ class Convolution(Kernel):
     def sizes(self) -> tuple[str, ...]:
         return (
             *("rows", "result_height", "result_width", "n"),
-            *("height", "width", "c", "groups"),
+            *("height", "width", "c", "groups", "group_c", "group_n"),
             *("kernel_height", "segments", "k", "extent_height", "span"),
             *("stride_height", "stride_width", "dilation_height", "dilation_width", "top", "left"),
             *("wide", "narrow"),
@@ -99,13 +101,13 @@ class Convolution(Kernel):
         body: Callable[[_Tile], None],
     ) -> None:
         """`body(tile)` for some panels of a group; `tile(windows)` emits a tile of it."""
-        features = n["n"] // n["groups"]
+        features = n["group_n"]
         depth = n["kernel_height"] * n["segments"] * n["k"]
         width = (n["wide"] * self.vectors + n["narrow"] * (self.vectors - 1)) * e.isa.lanes
 
         def panel(column: Index, vectors: int) -> None:
             def tile(windows: _Windows) -> None:
-                x = windows.start + group * (n["c"] // n["groups"])
+                x = windows.start + group * n["group_c"]
                 sums = self._sums(e, n, x, windows.below, p["weight"] + (group * width + column) * depth, vectors)
                 place = windows.pixel * n["n"] + group * features
                 finish_tile(

@@ -33,6 +33,8 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
     if window.is_pointwise and window.groups == 1:
         return ()
     isa, features = target.isa, window.features // window.groups
+    if window.groups > 1 and 2 * features < isa.lanes:
+        return ()  # vectors would be mostly empty; the template makes shorter ones
     kernel_height, kernel_width = window.kernel
     is_one_segment = window.groups == 1 and (kernel_width == 1 or window.dilation[1] == 1)
     segments = 1 if is_one_segment else kernel_width
@@ -76,6 +78,8 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
                         "width": window.size[1],
                         "c": window.channels,
                         "groups": window.groups,
+                        "group_c": window.channels // window.groups,
+                        "group_n": features,
                         "kernel_height": kernel_height,
                         "segments": segments,
                         "k": k,

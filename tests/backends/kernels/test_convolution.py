@@ -37,7 +37,7 @@ GEOMETRIES = {
     "residual": layer((1, 7, 8, 19), (3, 1), 5, padding=(1, 0, 1, 0), residual=True),
     "dilated": layer((1, 9, 15, 20), (3, 2), 33, dilation=(2, 3), padding=(2, 3, 2, 0)),
     "groups": layer((1, 7, 9, 66), (3, 3), 99, padding=(1, 1, 1, 1), groups=3),
-    "groups of few channels": layer((1, 7, 9, 6), (3, 3), 9, stride=2, padding=(1, 1, 1, 1), groups=3),
+    "groups of few channels": layer((1, 7, 9, 6), (3, 3), 27, stride=2, padding=(1, 1, 1, 1), groups=3),
 }
 
 
@@ -55,6 +55,11 @@ def test_by_every_tile_and_order(geometry: str) -> None:
 def test_on_lesser_instruction_sets(geometry: str, isa: str) -> None:
     for case in cases(GEOMETRIES[geometry]):
         check(case, convolution(case.call, parse_target(f"cpu{{isa={isa}}}"))[0])
+
+
+def test_groups_that_fill_no_vector_are_left_to_the_template() -> None:
+    for case in cases(layer((1, 7, 9, 64), (3, 3), 64, groups=32)):
+        assert not convolution(case.call, parse_target("cpu"))
 
 
 def test_sizes_are_no_part_of_the_code() -> None:
