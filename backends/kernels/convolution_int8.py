@@ -34,7 +34,8 @@ class ConvolutionInt8(Kernel):
     A tile has `pixels` pixels, out_width at most, and panels of `vectors` vectors or one less; `columns` is the number
     of features where it is less than a vector, otherwise 0. Sizes: a kernel row has `runs` runs of `groups` groups of
     terms, `run_step` staged elements apart; weight holds for each panel [kernel_height, runs, groups, columns].
-    `band` rows of the result are computed from `staged_rows` rows of `row_elements` elements, SLACK included; zero is
+    Where the pixels of x are small, `pixel_step` says how far apart those of a tile are, and `run_groups` is `groups`,
+    so that both are known when the code is made; else they are 0. `band` rows of the result are computed from `staged_rows` rows of `row_elements` elements, SLACK included; zero is
     what x is padded with, as staged.
     """
 
@@ -43,6 +44,8 @@ class ConvolutionInt8(Kernel):
     x_dtype: DType
     requantization: Requantization
     columns: int = 0
+    pixel_step: int = 0
+    run_groups: int = 0
 
     name: ClassVar[str] = "convolution_int8"
 
@@ -101,7 +104,8 @@ class ConvolutionInt8(Kernel):
         """Some neighbouring pixels of the result, all features; the first one's first kernel row begins at `x`."""
         dots = Dots.of(self.isa)
         run_length = n["groups"] * dots.group
-        pixels = [n["stride_x"] * n["channels"] * i for i in range(self.pixels)]
+        step = self.pixel_step or n["stride_x"] * n["channels"]
+        pixels = [step * i for i in range(self.pixels)]
 
         def panel(column: Index, vectors: int) -> None:
             places = places_of(e, column, vectors, n["features"], self.columns)
@@ -112,7 +116,7 @@ class ConvolutionInt8(Kernel):
                     start = x + line.index * n["row_elements"] + run.index * n["run_step"]
                     at = weight + (line.index * n["runs"] + run.index) * run_length * (vectors * e.isa.lanes)
                     rows = [start + pixel for pixel in pixels]
-                    run.values = add_dots(e, rows, at, n["groups"], run.values, dots, UNROLL)
+                    run.values = add_dots(e, rows, at, self.run_groups or n["groups"], run.values, dots, UNROLL)
                 line.values = run.values
             finish_tile(e, line.values, places, requantizer, p["scale"], result, n["features"], self.columns)
 

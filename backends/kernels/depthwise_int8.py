@@ -191,8 +191,8 @@ class _Band:
         mask = e.choose(y >= 0, e.choose(below, -1, 0), 0)
         fill = e.choose(mask < 0, flip, n["fill"])
         clamped = e.larger(e.smaller(y, n["height"] - 1), 0)
-        vectors = [e.part(e.bits(e.splat_index(v, max(lanes // 4, 1)), DType.U8), 0, lanes) for v in (mask, fill)]
-        return x + clamped * (n["width"] * n["channels"]), *vectors
+        ands, xors = (e.part(e.bits(e.splat_index(v, max(lanes // 4, 1)), DType.U8), 0, lanes) for v in (mask, fill))
+        return x + clamped * (n["width"] * n["channels"]), ands, xors
 
     def _load(self, pointer: Pointer, lanes: int) -> Vector:
         """Bytes of neighbouring channels; what is missing of few ones is anything."""
@@ -262,7 +262,7 @@ class _Band:
             group.values = tap.values
         sums = group.values
         if staged.dtype.is_float:
-            sums = [e.convert(total, DType.I32) + offset for total, offset in zip(sums, offsets * pixels, strict=True)]
+            sums = [e.convert(total, DType.I32) + offset for total, offset in zip(sums, [*offsets] * pixels, strict=True)]
         return [sums[i * vectors : (i + 1) * vectors] for i in range(pixels)]
 
     def _store_results(self, sums: Sequence[Sequence[Vector]], scales: Sequence[Vector], result: Pointer) -> None:

@@ -25,6 +25,10 @@ STAGE_BYTES = 16 << 10
 """Rows staged together share the nearest cache with the weights of a panel."""
 
 
+SMALL_GROUPS = 8
+"""Groups of terms in a run that are all written out, which saves addresses and branches where pixels are small."""
+
+
 @implements("qnn.conv2d")
 def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """Rows staged for a band of the result, then register tiles of pixels by panels of features."""
@@ -36,6 +40,8 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
     isa = target.isa
     dots = Dots.of(isa)
     runs = _Runs.of(call, dots)
+    groups = dots.groups(runs.length)
+    small = groups <= SMALL_GROUPS and runs.count == 1
     padded = width + call["padding"][1] + call["padding"][3]
     row_elements = -(-padded * channels // SLACK) * SLACK + SLACK
     kernel_height = weight.static_shape[0]
@@ -59,6 +65,8 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
             x_dtype=x.dtype,
             requantization=requantization(call),
             columns=features if features < isa.lanes else 0,
+            pixel_step=stride[1] * channels if small else 0,
+            run_groups=groups if small else 0,
         )
         sizes = {
             "batch": batch,
@@ -75,7 +83,7 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
             "padding_x": call["padding"][1],
             "dilation_y": dilation[0],
             "runs": runs.count,
-            "groups": dots.groups(runs.length),
+            "groups": groups,
             "run_step": runs.step,
             "band": rows,
             "staged_rows": staged_rows,

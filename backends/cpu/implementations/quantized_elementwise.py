@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -35,11 +36,10 @@ def binary(call: KernelCall, target: Target) -> Sequence[Implementation]:
     if not same:
         rows = a.size // b.size
     operation = call.op.removeprefix("qnn.")
-    factors: list[np.float32] = (
-        [arithmetic.ratio(call[f"{name}_scale"], call["scale"]) for name in "ab"]
-        if operation == "add"
-        else [arithmetic.multipliers(call["a_scale"], np.float32(call["b_scale"]), call["scale"])[()]]
-    )
+    if operation == "add":
+        factors = np.asarray([arithmetic.ratio(call[f"{name}_scale"], call["scale"]) for name in "ab"])
+    else:
+        factors = arithmetic.multipliers(call["a_scale"], np.asarray([call["b_scale"]], np.float32), call["scale"])
     kernel = BinaryInt8(
         isa=target.isa,
         operation=operation,
@@ -57,7 +57,7 @@ def binary(call: KernelCall, target: Target) -> Sequence[Implementation]:
         "b_zero_point": call["b_zero_point"],
         **requantization_sizes(call),
     }
-    constants = _constant({"factors": np.asarray(factors, np.float32)})
+    constants = _constant({"factors": factors})
     return [Implementation("int8", kernel, {"a": 0, "b": 1}, constants, sizes, _chunks(a.size))]
 
 
@@ -70,7 +70,7 @@ def _is_gate(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
 def conversion(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """Between float32 and bytes, and between scales of bytes."""
     (x,) = call.operands
-    attributes = dict(call.attributes)
+    attributes: dict[str, Any] = dict(call.attributes)
     to, count = attributes.get("dtype", DType.F32), x.size
     if call.constants or not count or not {x.dtype, to} <= {*BYTES, DType.F32}:
         return ()

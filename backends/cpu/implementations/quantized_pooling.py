@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from nascompiler.ir.dialects.qnn.pooling import mean_multiplier, window_multipli
 def average_pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """Windows without dilation, one pixel of the result after another."""
     (x,) = call.operands
-    attributes = dict(call.attributes)
+    attributes: dict[str, Any] = dict(call.attributes)
     if call.constants or x.dtype not in BYTES or call["dtype"] not in BYTES or not x.size * call.result.size:
         return ()
     if attributes.get("dilation", (1, 1)) != (1, 1):
