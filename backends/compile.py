@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from nascompiler.backends.artifact import AFTER, BEFORE, LIBRARY, PLACEMENT, WEIGHTS, new_folder, write_weights
 from nascompiler.backends.cpu.assign_kernels import AssignKernels
-from nascompiler.backends.cpu.choice import Choices, calls_of, choose, choose_recorded
-from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.choice import Choices, Chooser, choose, choose_recorded, settle
 from nascompiler.backends.cpu.placement import Placement, placement_table
 from nascompiler.backends.manifest import NAME, CallSpec, Manifest, TensorSpec, WeightSpec, file_hash
 from nascompiler.backends.target import Target, parse_target
@@ -26,9 +25,6 @@ from nascompiler.passes.infrastructure.instruments import Instrument
 from nascompiler.passes.infrastructure.manager import run_pipeline
 from nascompiler.passes.infrastructure.pipeline import Pipeline, Step
 from nascompiler.passes.pipelines import NETWORK
-
-Chooser = Callable[[Iterable[KernelCall], Target], Choices]
-"""Says by which variant each of some calls is computed on a target."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +75,8 @@ def compile_graph(
     chosen = parse_target(target)
     text = with_kernels(pipeline, target)
     with new_folder(Path(folder), overwrite=overwrite) as place:
-        lowered_graph = run_pipeline(graph, text, instruments=instruments)
-        choices = choose(calls_of(lowered_graph).values(), chosen)
+        assigned = run_pipeline(graph, text, instruments=instruments)
+        lowered_graph, choices = settle(assigned, chosen, choose)
         return _write(graph, lowered_graph, chosen, choices, text, place, Path(folder))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from nascompiler.backends.cpu.implementation import Implementation, candidates
@@ -10,8 +10,10 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.store import Measurements, Tuning, known_measurements
 from nascompiler.backends.target import Target
 from nascompiler.ir.errors import UsageError, choices_text
-from nascompiler.ir.graph import Graph
+from nascompiler.ir.evaluate import decomposition
+from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.ops import OPS
+from nascompiler.passes.infrastructure.rewriter import Rewriter
 
 TEMPLATE = "template"
 """The variant that is a loop nest written in TIR, see tvm_adapter.templates."""
@@ -19,13 +21,16 @@ TEMPLATE = "template"
 TVM = "tvm"
 """The variant that is the call's definition in nn, fused and scheduled by TVM."""
 
+SEPARATE = "separate kernels"
+"""The variant of a call that fuses others: those, each by its own variant."""
+
 TEMPLATED = frozenset({"cpu.conv2d", "cpu.depthwise_conv2d", "cpu.linear"})
 """The ops that have a template."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The variant that computes a call, with its implementation unless it is TEMPLATE or TVM, and why it is taken."""
+    """The variant that computes a call and why it is taken; TEMPLATE, TVM and SEPARATE have no implementation."""
 
     variant: str
     implementation: Implementation | None
@@ -37,16 +42,26 @@ Choices = Mapping[str, Choice]
 
 
 def variants(call: KernelCall, target: Target) -> dict[str, Implementation | None]:
-    """All ways to compute a call by name, the default first; those by template and by TVM are no implementations."""
+    """All ways to compute a call by name, the default first; those that are no kernels of ours have none here."""
     found: dict[str, Implementation | None] = {}
     for made in candidates(call, target):
         found.setdefault(made.variant, made)
     if call.op in TEMPLATED:
         found[TEMPLATE] = None
     op = OPS[call.op]
-    if not found or op.dialect != "cpu" or op.decompose is not None:
+    if _fuses_others(call):
+        found[SEPARATE] = None
+    elif not found or op.dialect != "cpu" or op.decompose is not None:
         found[TVM] = None
     return found
+
+
+def _fuses_others(call: KernelCall) -> bool:
+    """Whether the definition of a call has calls of the cpu dialect."""
+    op = OPS[call.op]
+    if op.dialect != "cpu" or op.decompose is None:
+        return False
+    return any(node.op.dialect == "cpu" for node in decomposition(op, call.operands, call.attributes).nodes)
 
 
 def calls_of(graph: Graph) -> dict[str, KernelCall]:
@@ -60,6 +75,30 @@ def choose(calls: Iterable[KernelCall], target: Target, known: Measurements | No
     keys = {call: call.key for call in calls}
     tunings = (known_measurements() if known is None else known).tunings(set(keys.values()), target.fingerprint)
     return {call.text: _choice(variants(call, target), tunings.get(key)) for call, key in keys.items()}
+
+
+Chooser = Callable[[Iterable[KernelCall], Target], Choices]
+"""Says by which variant each of some calls is computed on a target, by their text."""
+
+
+def settle(graph: Graph, target: Target, chooser: Chooser = choose) -> tuple[Graph, Choices]:
+    """A choice for every call, and the graph with calls that separate kernels compute replaced by those."""
+    graph = graph.clone()
+    choices: dict[str, Choice] = {}
+    while calls := [call for text, call in calls_of(graph).items() if text not in choices]:
+        choices.update(chooser(calls, target))
+        for node in list(graph.nodes):
+            choice = choices.get(KernelCall.of(node).text)
+            if choice is not None and choice.variant == SEPARATE:
+                _separate(graph, node)
+    return graph, choices
+
+
+def _separate(graph: Graph, node: Node) -> None:
+    rewriter = Rewriter(graph)
+    assert node.op.decompose is not None
+    made = node.op.decompose(rewriter.before(node), *node.op.padded(node.operands), **node.attributes)
+    rewriter.replace(node, *(made if isinstance(made, tuple) else (made,)))
 
 
 def choose_recorded(calls: Iterable[KernelCall], target: Target, recorded: Mapping[str, str]) -> dict[str, Choice]:

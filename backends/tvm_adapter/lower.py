@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from tvm import relax, te
 
-from nascompiler.backends.cpu.choice import TVM, Choices, calls_of, choose
+from nascompiler.backends.cpu.choice import TVM, Choices, settle
 from nascompiler.backends.cpu.implementation import WRITTEN, Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import is_view
@@ -38,13 +38,12 @@ from nascompiler.passes.fuse_activations import detach_activations
 def lower(graph: Graph, target: Target, choices: Choices | None = None) -> Lowered:
     """The program of a graph whose kernels are assigned; VerificationError lists every node it cannot lower.
 
-    `choices` say how each call is computed; default: as measurements have it.
+    `choices` say how each call of a graph that is settled is computed; default: as measurements have it.
     """
     verify(graph, target.legality)
-    graph = graph.clone()
+    graph, chosen = settle(graph, target) if choices is None else (graph.clone(), choices)
     detach_activations(graph)
     fold_known(graph)
-    chosen = choose(calls_of(graph).values(), target) if choices is None else choices
     expand_composites(graph, chosen)
     faults = [
         Fault(repr(node), f"{reason} on {target.name}", node.origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from nascompiler.backends.cpu.bound import aligned
-from nascompiler.backends.cpu.choice import Choice, calls_of
+from nascompiler.backends.cpu.choice import Choice, Choices, choose, settle
+from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.native import link, object_file
 from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.build import kernel_object
@@ -58,9 +59,14 @@ class Compiled:
 
 
 def compile_variant(graph: Graph, choice: Choice, target: Target) -> Compiled:
-    """A graph of one call, computed as chosen."""
-    choices = dict.fromkeys(calls_of(graph), choice)
-    lowered = lower(graph, target, choices)
+    """A graph of one call, computed as chosen; what it is separated into, as is known to be best."""
+    (call,) = map(KernelCall.of, graph.nodes)
+
+    def chooser(calls: Iterable[KernelCall], target: Target) -> Choices:
+        return {**choose(calls, target), call.text: choice}
+
+    settled, choices = settle(graph, target, chooser)
+    lowered = lower(settled, target, choices)
     device = tvm_target(target)
     objects = [kernel_object(symbol, make, device)[0] for symbol, make in lowered.kernels.items()]
     objects += [object_file(kernel)[0] for kernel in lowered.objects.values()]

@@ -8,12 +8,14 @@ import pytest
 from nascompiler.backends.artifact import load_artifact
 from nascompiler.backends.compile import compile_graph, compile_locked
 from nascompiler.backends.cpu.choice import (
+    SEPARATE,
     TEMPLATE,
     TEMPLATED,
     TVM,
     calls_of,
     choose,
     choose_recorded,
+    settle,
     variants,
 )
 from nascompiler.backends.manifest import Manifest
@@ -128,3 +130,37 @@ def test_locked_lists_everything_that_cannot_be_reproduced(tmp_path):
     other = next(isa for isa in ("avx2", "sse2", "neon") if isa != TARGET.isa.name)
     with pytest.raises(UsageError, match="another kind of processor"):
         compile_locked(graph, f"cpu{{isa={other}}}", tmp_path / "b", tmp_path / "a")
+
+
+def fused_network() -> Graph:
+    """A depthwise convolution with a rectifier in front of it, as one call."""
+    builder = Builder("fused")
+    weight = builder.constant(np.random.default_rng(0).standard_normal((3, 3, 1, 16)).astype(np.float32))
+    y = builder.op(
+        "cpu.rectified_depthwise_conv2d", builder.input("x", (1, 5, 5, 16)), weight, builder.constant(np.ones(16, "f4"))
+    )
+    return builder.outputs(y=y)
+
+
+def test_calls_that_fuse_others_may_be_computed_by_separate_kernels(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASCOMPILER_CACHE", str(tmp_path / "cache"))
+    graph = fused_network()
+    (call,) = calls_of(graph).values()
+    assert list(variants(call, TARGET))[-1] == SEPARATE
+    rows = (Row(SEPARATE, median_ns=5.0, repeats=3, gain=1.0),)
+    session = Session(TARGET.fingerprint, generator_hash(), "2026-01-01")
+    Store(overlay_path()).add(call.key, session, Tuning(rows, 0.01, Kind.MEASURED, True))
+
+    settled, choices = settle(graph, TARGET)
+    assert [node.op.name for node in settled.nodes] == ["nn.relu", "cpu.depthwise_conv2d"]
+    assert [node.op.name for node in graph.nodes] == ["cpu.rectified_depthwise_conv2d"]
+    assert [choice.variant == SEPARATE for choice in choices.values()] == [True, False]
+
+    compile_graph(graph, "cpu", tmp_path / "a", pipeline="")
+    overlay_path().unlink()
+    compile_locked(graph, "cpu", tmp_path / "b", tmp_path / "a")
+    images = {"x": np.random.default_rng(1).standard_normal((1, 5, 5, 16)).astype(np.float32)}
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        artifact = load_artifact(folder)
+        assert [row["op"] for row in artifact.placement()] == ["nn.relu", "cpu.depthwise_conv2d"]
+        np.testing.assert_allclose(artifact.run(images)["y"], evaluate(graph, images)["y"], rtol=1e-4, atol=1e-5)
