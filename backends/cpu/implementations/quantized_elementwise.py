@@ -76,11 +76,14 @@ def conversion(call: KernelCall, target: Target) -> Sequence[Implementation]:
         return ()
     block = block_of(target.isa, count)
     if call.op == "qnn.quantize":
-        factor = np.float32(call["scale"])
+        scale = np.float32(call["scale"])
+        if not 2.0**-90 <= scale <= 2.0**90:
+            return ()
+        factors = [scale, np.float32(1) / scale]
     elif call.op == "qnn.requantize":
-        factor = arithmetic.ratio(call["x_scale"], call["scale"])
+        factors = [arithmetic.ratio(call["x_scale"], call["scale"])]
     else:
-        factor = np.float32(call["x_scale"])
+        factors = [np.float32(call["x_scale"])]
     sizes = {"count": count, "x_zero_point": attributes.get("x_zero_point", 0)}
     kernel: Requantize | Dequantize
     if call.op == "qnn.dequantize":
@@ -88,7 +91,7 @@ def conversion(call: KernelCall, target: Target) -> Sequence[Implementation]:
     else:
         kernel = Requantize(target.isa, block, x.dtype, requantization(call))
         sizes |= requantization_sizes(call)
-    constants = _constant({"factor": np.asarray([factor], np.float32)})
+    constants = _constant({"factors": np.asarray(factors, np.float32)})
     return [Implementation("int8", kernel, {"x": 0}, constants, sizes, _chunks(count))]
 
 

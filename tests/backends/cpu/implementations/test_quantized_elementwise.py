@@ -74,12 +74,12 @@ def test_all_pairs_of_bytes(isa: str) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 def test_real_numbers(isa: str) -> None:
     """Ties, what lies next to them, NaN, infinities, and numbers beyond all integers."""
-    scale = np.float32(0.03)
-    ties = ((np.arange(-300, 300) + 0.5) * scale).astype(np.float32)
-    near = [np.nextafter(ties, np.float32(limit)) for limit in (-np.inf, np.inf)]
     odd = np.asarray([np.nan, np.inf, -np.inf, 0, -0.0, 1e38, -1e38, 1e-40, 7e8, -7e8], np.float32)
-    x = np.concatenate([ties, *near, odd])
-    for dtype in (I8, U8):
+    for dtype, step in ((I8, 0.03), (U8, 0.03), (I8, 1 - 2**-24), (I8, 1 + 2**-23), (I8, 1e-20), (U8, 1e20)):
+        scale = np.float32(step)
+        ties = ((np.arange(-300, 300) + 0.5) * scale).astype(np.float32)
+        near = [np.nextafter(ties, np.float32(limit)) for limit in (-np.inf, np.inf)]
+        x = np.concatenate([ties, *near, odd, np.random.default_rng(2).normal(0, 40 * scale, 5000).astype(np.float32)])
         graph = operation("qnn.quantize", (x.shape, DType.F32), scale=float(scale), zero_point=7, dtype=dtype)
         check_inputs(graph, {0: x}, isa)
 
@@ -98,9 +98,10 @@ def check_inputs(graph: Graph, operands: dict[int, Any], isa: str) -> None:
     [
         pair("qnn.add", ((2, 3, 4, 8), I8), ((8,), I8), I8, "none"),
         operation("qnn.quantize", ((4,), DType.F32), scale=0.1, dtype=DType.I16),
+        operation("qnn.quantize", ((4,), DType.F32), scale=1e-30),
         operation("qnn.dequantize", ((4,), DType.I16), x_scale=0.1),
     ],
-    ids=["other broadcasts", "to 16 bits", "of 16 bits"],
+    ids=["other broadcasts", "to 16 bits", "tiny steps", "of 16 bits"],
 )
 def test_what_is_left_to_tvm(graph: Graph) -> None:
     (case,) = cases(graph)
