@@ -149,32 +149,34 @@ def _register_chain(name: str, summary: str, **parts: str) -> None:
             found.append((op, OPS[op].complete_attributes(given)))
         return found
 
-    def types(*operands: TensorType | None, **attributes: Any) -> list[TensorType]:
-        """The result of each part."""
+    def types(*operands: TensorType | None, **attributes: Any) -> list[tuple[TensorType, ...]]:
+        """The results of each part."""
         x, *weights, residual = operands
-        results: list[TensorType] = []
+        results: list[tuple[TensorType, ...]] = []
         for number, (op, given) in enumerate(calls(attributes)):
             weight, bias = weights[2 * number : 2 * number + 2]
             rest = residual if number == len(first) else None
-            result = OPS[op].infer(results[-1] if results else x, weight, bias, rest, **given)
-            assert isinstance(result, TensorType)
-            results.append(result)
+            made = OPS[op].infer(results[-1][0] if results else x, weight, bias, rest, **given)
+            results.append(made if isinstance(made, tuple) else (made,))
         return results
 
-    def infer(*operands: TensorType | None, **attributes: Any) -> TensorType:
-        return types(*operands, **attributes)[-1]
+    def infer(*operands: TensorType | None, **attributes: Any) -> TensorType | tuple[TensorType, ...]:
+        results = types(*operands, **attributes)[-1]
+        return results if len(results) > 1 else results[0]
 
-    def decompose(builder: Builder, x: Value, *rest: Value | None, **attributes: Any) -> Value:
+    def decompose(builder: Builder, x: Value, *rest: Value | None, **attributes: Any) -> Value | tuple[Value, ...]:
         *weights, residual = rest
-        for number, (op, given) in enumerate(calls(attributes)):
-            behind = [residual] if number == len(first) and residual is not None else []
-            x = builder.op(op, x, *weights[2 * number : 2 * number + 2], *behind, **given)
-        return x
+        *before, (op, given) = calls(attributes)
+        for number, (inner, how) in enumerate(before):
+            x = builder.op(inner, x, *weights[2 * number : 2 * number + 2], **how)
+        made: Value | tuple[Value, ...]
+        made = builder.op(op, x, *weights[-2:], *([] if residual is None else [residual]), **given)
+        return made
 
     def macs(result: TensorType, *operands: TensorType | None, **attributes: Any) -> int:
         weights = [w for w in operands[1:-1:2] if w is not None]
         results = types(*operands, **attributes)
-        return sum(r.size * TensorType(w.static_shape[:-1]).size for r, w in zip(results, weights, strict=True))
+        return sum(r[0].size * TensorType(w.static_shape[:-1]).size for r, w in zip(results, weights, strict=True))
 
     operands = [_operand("x", 4)]
     for part in parts:
@@ -186,6 +188,7 @@ def _register_chain(name: str, summary: str, **parts: str) -> None:
             summary=summary,
             operands=(*operands, _operand("residual", optional=True)),
             attributes=(*_attributes("nn.conv2d", "dilation", "groups"), *activations, *ACTIVATION),
+            results=OPS[parts[last]].results,
             infer=infer,
             decompose=decompose,
             macs=macs,
@@ -343,6 +346,12 @@ register_op(
         decompose=_decompose_pooled,
         macs=lambda result, x, weight, *rest, **_: result.size * TensorType(weight.static_shape[:-1]).size,
     )
+)
+_register_chain(
+    "expanded_depthwise_conv2d_pooled",
+    "Pointwise expansion, depthwise convolution, each a call of the op for it; a second result has the means.",
+    expand="cpu.conv2d",
+    depthwise="cpu.depthwise_conv2d_pooled",
 )
 
 

@@ -14,6 +14,7 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.kernels.inverted_residual import InvertedResidual
 from nascompiler.backends.kernels.numba_object import emit_object
+from nascompiler.backends.kernels.ring import Window
 from nascompiler.backends.target import Isa, Target, describe, parse_target
 from nascompiler.ir import Array, evaluate
 from nascompiler.ir.builder import Builder
@@ -146,5 +147,5 @@ def test_what_it_does_not_compute(x, kernel, stride, expanded):
 
 
 def test_it_compiles_for_aarch64():
-    kernel = InvertedResidual(NEON, 3, 2, rows=7, pixels=7, expand_vectors=3, project_vectors=2)
+    kernel = InvertedResidual(NEON, Window(3, 2, 1, 7), rows=7, expand_vectors=3, project_vectors=2)
     assert emit_object(kernel).startswith(b"\x7fELF")
