@@ -80,10 +80,10 @@ class Depthwise(Kernel):
     """result [images, result_height, result_width, channels] = activation(convolution of x + bias + residual).
 
     x is [images, height, width, channels], of which relu(x) is meant when `rectified`; weight is packed by `Row.pack`.
-    `pooled` [images, channels] gets the means of the result over all pixels. Threads share parts: images x `row_parts`
-    of the rows x `channel_parts` of the channels. In a part, `band` rows of a `block` of vectors of channels come
-    before the next block: many rows of few vectors suit images that stay in the cache, few rows of all vectors read a
-    large image once. With `pooled`, a part has all rows, they are one band, and a block is one vector.
+    Threads share parts: images x `row_parts` of the rows x `channel_parts` of the channels. In a part, `band` rows of a
+    `block` of vectors of channels come before the next block: many rows of few vectors suit images that stay in the
+    cache, few rows of all vectors read a large image once. `pooled` [images, channels] gets the means of the result
+    over all pixels; a part then has all rows, and the workspace a vector for each image and vector of channels.
     """
 
     row: Row
@@ -96,7 +96,7 @@ class Depthwise(Kernel):
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        names = ["x", "weight"] + ["residual"] * self.residual + ["result"] + ["pooled"] * self.pooled
+        names = ["x", "weight"] + ["residual"] * self.residual + ["result"] + ["pooled", "workspace"] * self.pooled
         return dict.fromkeys(names, DType.F32)
 
     @property
@@ -112,20 +112,22 @@ class Depthwise(Kernel):
         with e.loop(first, last) as part:
             image, channel_part = part.index // channel_parts, part.index % channel_parts
             image, row_part = image // row_parts, image % row_parts
-            stop = height * (row_part + 1) // row_parts
-            end = vectors * (channel_part + 1) // channel_parts
-            with (
-                e.loop(height * row_part // row_parts, stop, n["band"]) as band,
-                e.loop(vectors * channel_part // channel_parts, end, n["block"]) as block,
-            ):
-                below = e.smaller(band.index + n["band"], stop)
-                with e.loop(band.index, below, 1, [e.constant(0, lanes)] * self.pooled) as row:
-                    behind = e.smaller(block.index + n["block"], end)
-                    row.values = self._row(e, p, n, image, row.index, (block.index, behind), row.values)
-                for total in row.values:
-                    pixels = e.convert(e.splat_index(height * n["result_width"], lanes), DType.F32)
-                    channel = e.smaller(block.index * lanes, n["channels"] - lanes)
-                    e.store(total / pixels, p["pooled"] + image * n["channels"] + channel)
+            start, stop = height * row_part // row_parts, height * (row_part + 1) // row_parts
+            begin, end = vectors * channel_part // channel_parts, vectors * (channel_part + 1) // channel_parts
+            sums = p["workspace"] + image * vectors * lanes if self.pooled else None
+            if sums is not None:
+                with e.loop(begin, end) as vector:
+                    e.store(e.constant(0, lanes), sums + vector.index * lanes)
+            with e.loop(start, stop, n["band"]) as band, e.loop(begin, end, n["block"]) as block:
+                behind = e.smaller(block.index + n["block"], end)
+                with e.loop(band.index, e.smaller(band.index + n["band"], stop)) as row:
+                    self._row(e, p, n, image, row.index, (block.index, behind), sums)
+            if sums is not None:
+                pixels = e.convert(e.splat_index(height * n["result_width"], lanes), DType.F32)
+                with e.loop(begin, end) as vector:
+                    channel = e.smaller(vector.index * lanes, n["channels"] - lanes)
+                    mean = e.load(sums + vector.index * lanes, lanes) / pixels
+                    e.store(mean, p["pooled"] + image * n["channels"] + channel)
 
     def _row(
         self,
@@ -135,9 +137,9 @@ class Depthwise(Kernel):
         image: Index,
         row: Index,
         vectors: tuple[Number, Number],
-        pooled: list[Vector],
-    ) -> list[Vector]:
-        """An output row for the vectors from the first to the last + 1; returns `pooled` with its pixels added."""
+        sums: Pointer | None,
+    ) -> None:
+        """An output row for the vectors from the first to the last + 1, whose pixels are added to `sums`."""
         channels, lanes = n["channels"], self.row.lanes
         weights = self.row.kernel[0] * self.row.kernel[1] + 1
         top = row * self.row.strides[0] - n["padding_top"]
@@ -145,36 +147,31 @@ class Depthwise(Kernel):
         kernel_rows = self._kernel_rows(e, top, n["height"])
         first_pixel = (image * n["result_height"] + row) * n["result_width"]
 
-        def vector_of_tile(vector: Number, column: Number, taps: Taps) -> list[Vector]:
-            channel = e.smaller(e.index(vector) * lanes, channels - lanes)
-            weight = p["weight"] + e.index(vector) * (weights * lanes)
-            start = line + e.index(column) * self.row.strides[1] * channels + channel
-            with e.loop(*kernel_rows, 1, [e.constant(0, lanes)] * self.row.columns, unroll=1) as y:
-                pixels = start + y.index * self.row.dilation[0] * n["width"] * channels
-                kernel_row = weight + y.index * (self.row.kernel[1] * lanes)
-                y.values = add_kernel_row(e, self.row, pixels, channels, kernel_row, taps, y.values, self.rectified)
-            bias = e.load(weight + (weights - 1) * lanes, lanes)
-            finished = []
-            for i, total in enumerate(y.values):
-                at = (first_pixel + column + i) * channels + channel
-                value = total + bias
-                if self.residual:
-                    value = value + e.load(p["residual"] + at, lanes)
-                finished.append(activate(e, value, self.activation))
-                e.store(finished[-1], p["result"] + at)
-            return finished
+        def tile(column: Number, taps: Taps, known: Number) -> None:
+            with e.loop(*vectors) as vector:
+                channel = e.smaller(vector.index * lanes, channels - lanes)
+                weight = p["weight"] + vector.index * (weights * lanes)
+                start = line + e.index(column) * self.row.strides[1] * channels + channel
+                with e.loop(*kernel_rows, 1, [e.constant(0, lanes)] * self.row.columns, unroll=1) as y:
+                    pixels = start + y.index * self.row.dilation[0] * n["width"] * channels
+                    factors = weight + y.index * (self.row.kernel[1] * lanes)
+                    y.values = add_kernel_row(e, self.row, pixels, channels, factors, taps, y.values, self.rectified)
+                bias = e.load(weight + (weights - 1) * lanes, lanes)
+                added = e.constant(0, lanes)
+                for i, total in enumerate(y.values):
+                    at = (first_pixel + column + i) * channels + channel
+                    value = total + bias
+                    if self.residual:
+                        value = value + e.load(p["residual"] + at, lanes)
+                    value = activate(e, value, self.activation)
+                    e.store(value, p["result"] + at)
+                    if sums is not None:
+                        added = added + e.select((e.index(known) <= i).value, value, 0.0)
+                if sums is not None:
+                    place = sums + vector.index * lanes
+                    e.store(e.load(place, lanes) + added, place)
 
-        def tile(column: Number, taps: Taps, known: Number, pooled: list[Vector]) -> list[Vector]:
-            if not self.pooled:
-                with e.loop(*vectors) as vector:
-                    vector_of_tile(vector.index, column, taps)
-                return []
-            for i, value in enumerate(vector_of_tile(vectors[0], column, taps)):
-                new = e.select((e.index(known) <= i).value, value, 0.0)
-                pooled = [total + new for total in pooled]
-            return pooled
-
-        return each_tile(e, self.row, n["result_width"], pooled, tile)
+        each_tile(e, self.row, n["result_width"], tile)
 
     def _kernel_rows(self, e: Emitter, top: Index, height: Index) -> tuple[Number, Number]:
         """First and last + 1 of the kernel rows that meet the image, where kernel row 0 meets row `top`."""
@@ -183,25 +180,19 @@ class Depthwise(Kernel):
         return first, e.smaller(last, self.row.kernel[0])
 
 
-def each_tile(
-    e: Emitter,
-    row: Row,
-    result_width: Index,
-    carried: list[Vector],
-    body: Callable[[Number, Taps, Number, list[Vector]], list[Vector]],
-) -> list[Vector]:
-    """`body(first column, taps, known, carried)` for the tiles of a row, in order; it returns what is carried on.
+def each_tile(e: Emitter, row: Row, result_width: Index, body: Callable[[Number, Taps, Number], None]) -> None:
+    """`body(first column, taps, known)` for the tiles of a row, in order.
 
     The first `known` columns of a tile belong to the tile before as well.
     """
-    carried = body(0, row.taps(first=True, last=row.single), 0, carried)
+    body(0, row.taps(first=True, last=row.single), 0)
     if row.single:
-        return carried
+        return
     start = (result_width - 1) // row.columns * row.columns
-    with e.loop(row.columns, start, row.columns, carried) as middle:
-        middle.values = body(middle.index, row.taps(first=False, last=False), 0, middle.values)
+    with e.loop(row.columns, start, row.columns) as middle:
+        body(middle.index, row.taps(first=False, last=False), 0)
     last = result_width - row.columns
-    return body(last, row.taps(first=False, last=True), start - last, middle.values)
+    body(last, row.taps(first=False, last=True), start - last)
 
 
 def add_kernel_row(

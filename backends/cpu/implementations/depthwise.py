@@ -37,7 +37,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     orders = {"blocks": (BAND, BLOCK), "channels outside": (height, 1), "rows outside": (1, vectors)}
     streams = x.bytes // window.batch > (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10
     if pooled:
-        orders = {"channels outside": (height, 1)}
+        del orders["rows outside"]
     elif streams:
         orders = dict(reversed(orders.items()))
     found = []
@@ -73,6 +73,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
                         "block": block,
                     },
                     chunks=min(window.batch * row_parts * channel_parts, CHUNKS),
+                    workspace=window.batch * vectors * lanes if pooled else 0,
                 )
             )
     return found

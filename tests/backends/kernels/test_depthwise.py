@@ -119,7 +119,7 @@ def test_other_geometries(how):
 def test_means_count_each_pixel_once(isa):
     target = target_of(isa)
     for width in (7, 14, 19):
-        check(layer((2, 5, width, 35), activation=("hard_swish", ()), pooled=True), target, most=1)
+        check(layer((2, 9, width, 99), activation=("hard_swish", ()), pooled=True), target, most=2)
 
 
 def test_a_large_dilation_is_refused():
