@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate
 from typing import ClassVar
 
@@ -62,10 +63,10 @@ class Panels:
 class Gemm(Kernel):
     """result [m, n] = activation(x [m, k] * gate [k] @ weight [k, n] + bias [n] + residual [m, n]), m >= rows.
 
-    `columns` is n where it is less than a vector, otherwise 0. With a `gate` [images, k] there are `images` times m
-    rows, k is at least a vector, and workspace has rows * k floats for each chunk. Threads share tiles of rows, or
-    panels when `panels_outside`, which excludes a gate: then all rows meet one panel after another, which suits weights
-    that exceed the cache.
+    `columns` is n where it is less than a vector, otherwise 0. Threads share tiles of rows, or panels when
+    `panels_outside`: then all rows meet one panel after another, which suits weights that exceed the cache. With a
+    `gate` [images, k] there are `images` times m rows; workspace has room for each chunk to multiply by it the k floats
+    of each row of a tile (k is at least a vector), or with `panels_outside` those of each column of a panel.
     """
 
     rows: int
@@ -89,53 +90,48 @@ class Gemm(Kernel):
         return ("m", "n", "k", "wide", "narrow", *["images"] * self.gate)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
+        panels = n["wide"] + n["narrow"]
+        tiles = (n["m"] + (self.rows - 1)) // self.rows
+        images = n["images"] if self.gate else e.index(1)
         if self.panels_outside:
-            first, last = share(e, n["wide"] + n["narrow"], n)
-            self._panels(e, p, n, first, last, lambda panel: self._all_rows(e, n, 0, None, panel))
+            first, last = share(e, panels, n)
+            each_panel(e, self.vectors, n["wide"], first, last, partial(self._all_rows, e, p, n, images, tiles))
             return
-        tiles = (n["m"] + (self.rows - 1)) // self.rows
-        first, last = share(e, tiles * n["images"] if self.gate else tiles, n)
-
-        def tile(row: Number) -> None:
-            self._panels(e, p, n, 0, n["wide"] + n["narrow"], lambda panel: panel(row, None))
-
-        def gated_tile(image: Index, row: Number) -> None:
-            staged = p["workspace"] + n["chunk"] * (n["k"] * self.rows)
-            first_row = image * n["m"] + row
-            _scale_rows(e, p["x"] + first_row * n["k"], p["gate"] + image * n["k"], staged, self.rows, n["k"])
-            self._panels(e, p, n, 0, n["wide"] + n["narrow"], lambda panel: panel(first_row, staged))
-
+        first, last = share(e, tiles * images, n)
         with e.loop(first, last) as loop:
+            image, number = (loop.index // tiles, loop.index % tiles) if self.gate else (e.index(0), loop.index)
+            row = e.smaller(number * self.rows, n["m"] - self.rows) + image * n["m"]
+            x = p["x"] + row * n["k"]
             if self.gate:
-                number = loop.index % tiles
-                gated_tile(loop.index // tiles, e.smaller(number * self.rows, n["m"] - self.rows))
-            else:
-                tile(e.smaller(loop.index * self.rows, n["m"] - self.rows))
+                staged = p["workspace"] + n["chunk"] * (n["k"] * self.rows)
+                _scale_rows(e, x, p["gate"] + image * n["k"], staged, self.rows, n["k"])
+                x = staged
 
-    def _all_rows(self, e: Emitter, n: Mapping[str, Index], first: Number, last: Number | None, panel: _Panel) -> None:
-        tiles = (n["m"] + (self.rows - 1)) // self.rows
-        with e.loop(first, tiles if last is None else last) as loop:
-            panel(e.smaller(loop.index * self.rows, n["m"] - self.rows), None)
+            def panel(column: Index, vectors: int) -> None:
+                self._tile(e, p, n, row, x, p["weight"] + column * n["k"], column, vectors)
 
-    def _panels(
+            each_panel(e, self.vectors, n["wide"], 0, panels, panel)
+
+    def _all_rows(
         self,
         e: Emitter,
         p: Mapping[str, Pointer],
         n: Mapping[str, Index],
-        first: Number,
-        last: Number,
-        body: Callable[[_Panel], None],
+        images: Index,
+        tiles: Index,
+        column: Index,
+        vectors: int,
     ) -> None:
-        """`body(panel)` for the panels from `first` to `last`; `panel(row, x)` emits a tile of it."""
-
-        def emit_panel(column: Index, vectors: int) -> None:
-            def tile(row: Number, x: Pointer | None) -> None:
-                rows = p["x"] + row * n["k"] if x is None else x
-                self._tile(e, p, n, row, rows, p["weight"] + column * n["k"], column, vectors)
-
-            body(tile)
-
-        each_panel(e, self.vectors, n["wide"], first, last, emit_panel)
+        """All rows by one panel."""
+        weight = p["weight"] + column * n["k"]
+        with e.loop(0, images) as image:
+            panel = weight
+            if self.gate:
+                panel = p["workspace"] + n["chunk"] * (n["k"] * (self.vectors * e.isa.lanes))
+                _scale_columns(e, weight, p["gate"] + image.index * n["k"], panel, n["k"], vectors)
+            with e.loop(0, tiles) as loop:
+                row = e.smaller(loop.index * self.rows, n["m"] - self.rows) + image.index * n["m"]
+                self._tile(e, p, n, row, p["x"] + row * n["k"], panel, column, vectors)
 
     def _tile(
         self,
@@ -161,9 +157,6 @@ class Gemm(Kernel):
             activation=self.activation,
             columns=self.columns,
         )
-
-
-_Panel = Callable[[Number, "Pointer | None"], None]
 
 
 def each_panel(
@@ -261,6 +254,17 @@ def _scale_rows(e: Emitter, x: Pointer, gate: Pointer, staged: Pointer, rows: in
     with e.loop(0, k, lanes) as loop:
         at = e.smaller(loop.index, k - lanes)
         factor = e.load(gate + at, lanes)
-        for i in range(rows):
-            place = k * i + at
-            e.store(e.load(x + place, lanes) * factor, staged + place)
+        places = [k * i + at for i in range(rows)]
+        values = [e.load(x + place, lanes) * factor for place in places]
+        for place, value in zip(places, values, strict=True):
+            e.store(value, staged + place)
+
+
+def _scale_columns(e: Emitter, weight: Pointer, gate: Pointer, scaled: Pointer, k: Index, vectors: int) -> None:
+    """scaled [k, vectors] = weight [k, vectors] * gate [k]."""
+    lanes = e.isa.lanes
+    with e.loop(0, k, unroll=4) as loop:
+        factor = e.broadcast(gate + loop.index, lanes)
+        for v in range(vectors):
+            at = (loop.index * vectors + v) * lanes
+            e.store(e.load(weight + at, lanes) * factor, scaled + at)

@@ -55,9 +55,9 @@ def squeeze_excite_gate(call: KernelCall, target: Target) -> Sequence[Implementa
 
 @implements("cpu.gated_conv2d")
 def gated_convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Packed-weight products of rows that are scaled as they are read, by every register tile that fits.
+    """Packed-weight products, by every register tile that fits; rows of x are scaled, or panels of weights outside.
 
-    Images of few pixels are left to a multiplication and a product that reads the weights once.
+    What is less comes first. Images of few pixels are left to a multiplication and a product that reads weights once.
     """
     x, weight, _, _, *residual = call.operands
     batch, height, width, k = x.static_shape
@@ -70,24 +70,29 @@ def gated_convolution(call: KernelCall, target: Target) -> Sequence[Implementati
         panels = Panels.of(n, isa.lanes, vectors)
         if panels is None:
             continue
-        chunks = min(batch * -(-m // rows), CHUNKS)
-        found.append(
-            Implementation(
-                variant=f"gated gemm {rows}x{vectors * isa.lanes}",
-                kernel=Gemm(
-                    isa=isa,
-                    rows=rows,
-                    vectors=vectors,
-                    activation=(call["activation"], call["activation_parameters"]),
-                    residual=bool(residual),
-                    gate=True,
-                    columns=n if n < isa.lanes else 0,
-                ),
-                operands={"x": 0, "gate": 3, **({"residual": 4} if residual else {})},
-                constants=pack_panels(panels),
-                sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow, "images": batch},
-                chunks=chunks,
-                workspace=chunks * rows * k,
+        for panels_outside in (n < m, n >= m):
+            pieces = panels.wide + panels.narrow if panels_outside else batch * -(-m // rows)
+            chunks = min(pieces, CHUNKS)
+            outside = "panels" if panels_outside else "rows"
+            kernel = Gemm(
+                isa=isa,
+                rows=rows,
+                vectors=vectors,
+                activation=(call["activation"], call["activation_parameters"]),
+                residual=bool(residual),
+                gate=True,
+                panels_outside=panels_outside,
+                columns=n if n < isa.lanes else 0,
             )
-        )
+            found.append(
+                Implementation(
+                    variant=f"gated gemm {rows}x{vectors * isa.lanes}, {outside} outside",
+                    kernel=kernel,
+                    operands={"x": 0, "gate": 3, **({"residual": 4} if residual else {})},
+                    constants=pack_panels(panels),
+                    sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow, "images": batch},
+                    chunks=chunks,
+                    workspace=chunks * k * (vectors * isa.lanes if panels_outside else rows),
+                )
+            )
     return found
