@@ -30,7 +30,8 @@ class Convolution(Kernel):
 
     `divisor` of k is how far its loop is unrolled. `step` is the distance of neighbouring windows where the code
     depends on it, so that they need no addresses of their own, otherwise 0. `columns` is the channels of a group where
-    they are less than a vector, otherwise 0. Threads share rows of the result, or panels when `panels_outside`.
+    they are less than a vector, otherwise 0. `single` says that groups, segments and panels are one each, as in stems.
+    Threads share rows of the result, or panels when `panels_outside`.
     """
 
     pixels: int
@@ -41,6 +42,7 @@ class Convolution(Kernel):
     columns: int = 0
     divisor: int = 1
     step: int = 0
+    single: bool = False
 
     name: ClassVar[str] = "convolution_f32"
 
@@ -60,6 +62,8 @@ class Convolution(Kernel):
         )
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
+        if self.single:
+            n = {**n, **dict.fromkeys(("groups", "segments", "wide"), e.index(1)), "narrow": e.index(0)}
         panels = n["wide"] + n["narrow"]
         if self.panels_outside:
             first, last = share(e, panels, n)
@@ -78,17 +82,20 @@ class Convolution(Kernel):
     ) -> None:
         """`body(windows)` for the tiles of some rows of the result."""
         staged = p["workspace"] + n["chunk"] * (n["kernel_height"] * n["span"] * n["c"] + e.isa.lanes)
-        with e.loop(first, last) as rows, e.loop(0, n["result_width"], self.pixels) as columns:
-            column = e.smaller(columns.index, n["result_width"] - self.pixels)
+        with e.loop(first, last) as rows:
             image = p["x"] + rows.index // n["result_height"] * n["height"] * n["width"] * n["c"]
             top = rows.index % n["result_height"] * n["stride_height"] - n["top"]
-            left = column * n["stride_width"] - n["left"]
-            outside = e.either(top < 0, top + n["extent_height"] > n["height"], left < 0, left + n["span"] > n["width"])
-            with e.when(outside):
-                _stage(e, n, image, top, left, staged)
-            start = e.choose_pointer(outside, staged, image + (top * n["width"] + left) * n["c"])
-            below = e.choose(outside, n["span"], n["dilation_height"] * n["width"]) * n["c"]
-            body(_Windows(start, below, rows.index * n["result_width"] + column))
+            bottom = top + n["extent_height"]
+            with e.loop(0, n["result_width"], self.pixels) as columns:
+                column = e.smaller(columns.index, n["result_width"] - self.pixels)
+                left = column * n["stride_width"] - n["left"]
+                right = left + n["span"]
+                outside = e.either(top < 0, bottom > n["height"], left < 0, right > n["width"])
+                with e.when(outside):
+                    _stage(e, n, image, top, left, staged)
+                start = e.choose_pointer(outside, staged, image + (top * n["width"] + left) * n["c"])
+                below = e.choose(outside, n["span"], n["dilation_height"] * n["width"]) * n["c"]
+                body(_Windows(start, below, rows.index * n["result_width"] + column))
 
     def _group(
         self,

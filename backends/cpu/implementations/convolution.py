@@ -60,6 +60,7 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
                 columns=features if features < isa.lanes else 0,
                 divisor=divisor,
                 step=step,
+                single=window.groups == segments == panels.wide + panels.narrow == 1,
             )
             rows, order = window.batch * window.output[0], "panels" if panels_outside else "rows"
             chunks = min(panels.wide + panels.narrow if panels_outside else rows, CHUNKS)
