@@ -84,7 +84,7 @@ class _Chain:
 def refusal(node: Node) -> str | None:
     """Why a node gets no kernel of its own, or None when it does."""
     if node.op.dialect == "qnn":
-        return "integers, for which there are no kernels yet"
+        return "no kernel for these integers"
     if node.op.name not in KERNELS:
         return f"no kernel for {node.op.name}"
     if any(v.type.dtype is not DType.F32 for v in [*node.operands, *node.results]):

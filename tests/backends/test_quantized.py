@@ -9,7 +9,9 @@ import pytest
 
 from nascompiler.backends.artifact import load_artifact
 from nascompiler.backends.compile import compile_graph
+from nascompiler.backends.cpu.choice import TVM, Choice, calls_of
 from nascompiler.backends.errors import DeviceError
+from nascompiler.backends.kernels.numba_object import emit_assembly
 from nascompiler.backends.target import parse_target
 from nascompiler.backends.tvm_adapter.build import _KERNEL_CONFIG
 from nascompiler.backends.tvm_adapter.device import tvm_target
@@ -19,6 +21,7 @@ from tests.backends.replay import run_merged
 from tests.ir.qnn_examples import EXAMPLES, full
 
 INSTRUCTION_SETS = ("avx512", "avx2", "sse2")
+CONTRACTED = r"\bvfn?m(add|sub)"
 FLOAT_STEPS = ("qnn.add", "qnn.mul", "qnn.resize", "qnn.quantize", "qnn.quantize_per_axis", "qnn.average_pool2d")
 
 
@@ -61,12 +64,12 @@ def test_every_example_on_every_instruction_set(isa, tmp_path):
 
 
 def _assembly(graph, text):
-    """The machine code of the only kernel of a graph."""
+    """The machine code that TVM makes of a graph of one node."""
     import tvm
     from tvm import tirx
 
     chosen = parse_target(text)
-    ((symbol, make),) = lower(graph, chosen).kernels.items()
+    ((symbol, make),) = lower(graph, chosen, {call: Choice(TVM, None, "") for call in calls_of(graph)}).kernels.items()
     with tvm.transform.PassContext(opt_level=3, config=_KERNEL_CONFIG):
         function = make().with_attr("global_symbol", symbol)
         return tirx.build(tvm.IRModule({symbol: function}), target=tvm_target(chosen)).inspect_source("asm")
@@ -85,7 +88,9 @@ def test_no_product_is_contracted_with_the_sum_behind_it(isa):
     for graph in (build.outputs(added=added), _only(resized)):
         text = _assembly(graph, target(isa))
         assert re.search(r"\bv?mulp?s", text)
-        assert not re.search(r"\bvfn?m(add|sub)", text), "a multiplication and an addition were contracted"
+        assert not re.search(CONTRACTED, text), "a multiplication and an addition were contracted"
+        for kernel in lower(graph, parse_target(target(isa))).objects.values():
+            assert not re.search(CONTRACTED, emit_assembly(kernel)), "and in our kernel"
 
     real = Builder("float")
     a, b = (real.input(name, (1, 64)) for name in "ab")
@@ -150,8 +155,8 @@ def test_the_placement_table_and_the_profile_name_the_nodes(network):
     folder, _, images = network
     artifact = load_artifact(folder)
     rows = {row["op"]: row for row in artifact.placement()}
-    reason = "integers, for which there are no kernels yet; fused and compiled by TVM"
-    assert (rows["qnn.conv2d"]["kernel"], rows["qnn.conv2d"]["reason"]) == ("tvm", reason)
+    assert rows["qnn.conv2d"]["kernel"].startswith("int8 gemm")
+    assert rows["qnn.linear"]["kernel"] == "int8 gemv"
     artifact.prepare(images)
     timed, _ = artifact.profile()
     ops = [op for row in timed for op in row.op.split("+")]
