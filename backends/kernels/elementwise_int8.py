@@ -75,12 +75,11 @@ class BinaryInt8(Kernel):
             return a * b * factors[0]
 
         blocks = (n["columns"] + (self.block - 1)) // self.block
-        first, last = share(e, n["images"] * blocks, n)
-        with e.loop(first, last) as item:
-            image = item.index // blocks
-            column = e.index(e.smaller(item.index % blocks * self.block, n["columns"] - self.block))
-            start = image * (n["rows"] * n["columns"]) + column
-            gate = numbers(p["b"] + image * n["columns"] + column, zero_points[1]) if self.broadcast else None
+        first, last = share(e, blocks, n)
+        with e.loop(0, n["images"]) as image, e.loop(first, last) as item:
+            column = e.index(e.smaller(item.index * self.block, n["columns"] - self.block))
+            start = image.index * (n["rows"] * n["columns"]) + column
+            gate = numbers(p["b"] + image.index * n["columns"] + column, zero_points[1]) if self.broadcast else None
             with e.loop(0, n["rows"]) as row:
                 at = start + row.index * n["columns"]
                 left = numbers(p["a"] + at, zero_points[0])
