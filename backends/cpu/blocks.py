@@ -1,4 +1,4 @@
-"""Blocks of mobile networks in one pass: pointwise expansion, depthwise convolution and pointwise projection.
+"""Blocks of mobile networks in one kernel: pointwise expansion, depthwise convolution and pointwise projection.
 
 What lies between them never becomes an image in memory.
 """
@@ -9,61 +9,86 @@ from typing import Any
 
 from nascompiler.backends.cpu.gates import is_pointwise, replace_call
 from nascompiler.backends.target import Target
-from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.graph import Graph, Node, Value
 
 WHEN = ("auto", "never", "always")
-"""Whether blocks are fused: where a model of the caches says that it pays, never, or wherever there is a kernel."""
+"""Whether blocks are fused: where a model of the cache says that it pays, never, or wherever there is a kernel."""
+
+_DEPTHWISE = ("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
 
 _DEFAULT_L2_BYTES = 1 << 20
 
 
 def fuse_blocks(graph: Graph, target: Target, when: str) -> int:
-    """project(depthwise(expand(x))) = inverted_residual(x), project(depthwise(x)) = separable_conv2d(x).
+    """Fuse depthwise convolutions with the pointwise ones around them; returns how many were.
 
-    `when` is one of WHEN. Returns the number of blocks that were fused.
+    project(depthwise(expand(x))) = inverted_residual(x), project(depthwise(x)) = separable_conv2d(x), and in front of
+    a gate, which needs all of its input before the projection, depthwise(expand(x)) = expanded_depthwise_conv2d(x).
+    `when` is one of WHEN.
     """
     fused = 0
-    for depthwise in list(graph.nodes):
-        if when == "never" or depthwise.is_erased or depthwise.op.name != "cpu.depthwise_conv2d":
+    for node in list(graph.nodes):
+        if when == "never" or node.op.name not in _DEPTHWISE or len(node.operands) > 3 or node["dilation"] != (1, 1):
             continue
-        project = depthwise.result.sole_user
-        if project is None or len(depthwise.operands) > 3 or depthwise["dilation"] != (1, 1):
-            continue
-        if project.op.name != "cpu.conv2d" or project.operands[0] is not depthwise.result or not is_pointwise(project):
-            continue
-        expand = depthwise.operands[0].producer
-        if expand is not None and not _is_expansion(expand):
-            expand = None
-        if when == "auto" and not _fits_cache(project, *([expand] if expand is not None else []), target=target):
-            continue
-        fused += _fuse(graph, expand, depthwise, project, target)
+        expand, project = _expansion(node), _projection(node)
+        is_block = project is not None or (expand is not None and len(node.results) > 1)
+        if is_block and (when == "always" or _pays(expand, node, project, target)):
+            fused += _fuse(graph, expand, node, project, target)
     return fused
 
 
-def _is_expansion(node: Node) -> bool:
-    """Whether a node is a pointwise convolution for one user."""
-    is_plain = node.op.name == "cpu.conv2d" and len(node.operands) == 3 and is_pointwise(node)
-    return is_plain and node.result.sole_user is not None
+def _expansion(depthwise: Node) -> Node | None:
+    """The pointwise convolution in front, where nothing else reads it."""
+    node = depthwise.operands[0].producer
+    if node is None or node.op.name != "cpu.conv2d" or len(node.operands) > 3 or not is_pointwise(node):
+        return None
+    return node if node.result.sole_user is depthwise else None
 
 
-def _fits_cache(*products: Node, target: Target) -> bool:
-    """Whether the weights of the products, read for every row of the image, stay in half of the second-level cache."""
-    return sum(node.operands[1].type.bytes for node in products) <= (target.host.l2_bytes or _DEFAULT_L2_BYTES) // 2
+def _projection(depthwise: Node) -> Node | None:
+    """The pointwise convolution behind, where nothing else reads what it does."""
+    if len(depthwise.results) > 1:
+        return None
+    node = depthwise.result.sole_user
+    if node is None or node.op.name != "cpu.conv2d" or not is_pointwise(node):
+        return None
+    return node if node.operands[0] is depthwise.result else None
 
 
-def _fuse(graph: Graph, expand: Node | None, depthwise: Node, project: Node, target: Target) -> bool:
-    """Put one call in the place of the projection; false when no kernel computes it."""
+def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:
+    """Whether a fused kernel is expected to be faster.
+
+    Every few pixels it reads the weights of both products again, which must stay in half of the second-level cache.
+    With one product only it has to save the way to memory of what lies between, an image that fills the cache.
+    """
+    cache = target.host.l2_bytes or _DEFAULT_L2_BYTES
+    if expand is None or project is None:
+        between = depthwise.operands[0] if project is None else depthwise.result
+        if _image_bytes(between) < cache * 3 // 4:
+            return False
+    return project is None or sum(n.operands[1].type.bytes for n in (expand, project) if n) <= cache // 2
+
+
+def _image_bytes(images: Value) -> int:
+    return images.type.bytes // max(images.type.static_shape[0], 1)
+
+
+def _fuse(graph: Graph, expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:
+    """Put one call in the place of the last node; false when no kernel computes it."""
+    op = "expanded_depthwise_conv2d_pooled"
+    if project is not None:
+        op = "separable_conv2d" if expand is None else "inverted_residual"
+    parts = {"expand_": expand, "depthwise_": depthwise, "": project} if project else {"expand_": expand, "": depthwise}
     attributes: dict[str, Any] = {name: depthwise[name] for name in ("strides", "padding")}
-    named = {"expand_": expand, "depthwise_": depthwise, "": project}
-    for prefix, node in named.items():
+    operands = [depthwise.operands[0] if expand is None else expand.operands[0]]
+    for prefix, node in parts.items():
         if node is not None:
             attributes |= {prefix + name: node[name] for name in ("activation", "activation_parameters")}
-    op = "cpu.separable_conv2d" if expand is None else "cpu.inverted_residual"
-    x = [depthwise.operands[0]] if expand is None else expand.operands
-    operands = (*x, *depthwise.operands[1:], *project.operands[1:])
-    if replace_call(graph, project, op, operands, attributes, target) is None:
+            operands += node.operands[1:]
+    last = depthwise if project is None else project
+    if replace_call(graph, last, f"cpu.{op}", operands, attributes, target) is None:
         return False
     for node in (depthwise, expand):
-        if node is not None:
+        if node is not None and not node.is_erased:
             graph.erase(node)
     return True

@@ -69,7 +69,7 @@ def is_pointwise(node: Node) -> bool:
 def replace_call(
     graph: Graph, node: Node, op: str, operands: Sequence[Value], attributes: Mapping[str, Attribute], target: Target
 ) -> Node | None:
-    """The call put in place of a node, whose first result it has too; None when no kernel computes it."""
+    """The call put in place of a node, whose results are its first ones; None when no kernel computes it."""
     definition = OPS[op]
     attributes = definition.complete_attributes(attributes)
     types = tuple(v.type for v in operands)
@@ -78,8 +78,9 @@ def replace_call(
     constants = tuple(i for i, v in enumerate(operands) if v.is_constant)
     if not candidates(KernelCall(op, tuple(attributes.items()), types, results, constants), target):
         return None
-    names = (node.result.name,) if node.result.name else ()
+    names = tuple(v.name for v in node.results)
     made = graph.insert(op, operands, attributes, before=node, names=names, origin=node.origin)
-    graph.replace_all_uses(node.result, made.results[0])
+    for old, new in zip(node.results, made.results, strict=False):
+        graph.replace_all_uses(old, new)
     graph.erase(node)
     return made

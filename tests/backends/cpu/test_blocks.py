@@ -97,13 +97,26 @@ def test_it_can_be_switched(when, count):
     assert len(net.nodes(when, y=y)) == count
 
 
-def test_by_itself_it_fuses_where_the_weights_stay_in_the_cache():
-    net = Net(1, 2, 2, 16)
-    y = net.pointwise(net.depthwise(net.pointwise(net.x, 32)), 16)
-    assert len(net.nodes("auto", y=y)) == 1
-    net = Net(1, 2, 2, 16)
-    y = net.pointwise(net.depthwise(net.pointwise(net.x, 1 << 17)), 16)
-    assert len(net.nodes("auto", y=y)) == 3
+def test_in_front_of_a_gate_the_expansion_and_the_means_are_one_call():
+    net = Net(1, 8, 8, 16)
+    y = net.nn.hard_swish(net.depthwise(net.nn.relu(net.pointwise(net.x, 48)), kernel=5))
+    y = net.nn.squeeze_excite(y, *(net.weight(*shape) for shape in ((48, 4), (4,), (4, 48), (48,))))
+    nodes = net.nodes(y=net.pointwise(y, 16))
+    assert names(nodes) == ["expanded_depthwise_conv2d_pooled", "squeeze_excite_gate", "gated_conv2d"]
+    assert (nodes[0]["expand_activation"], nodes[0]["activation"]) == ("relu", "hard_swish")
+
+
+def test_by_itself_it_fuses_three_where_their_weights_stay_in_the_cache():
+    for channels, count in ((32, 1), (1 << 17, 3)):
+        net = Net(1, 2, 2, 16)
+        y = net.pointwise(net.depthwise(net.pointwise(net.x, channels)), 16)
+        assert len(net.nodes("auto", y=y)) == count
+
+
+def test_by_itself_it_fuses_two_where_the_image_between_them_fills_the_cache():
+    for size, count in ((8, 2), (1 << 9, 1)):
+        net = Net(1, size, size, 16)
+        assert len(net.nodes("auto", y=net.pointwise(net.depthwise(net.x), 16))) == count
 
 
 def test_an_unknown_choice_is_refused():
