@@ -57,7 +57,7 @@ class KernelMeasurer:
         self._folder.cleanup()
 
     def measure(self, call: str, seconds: float) -> Tuning:
-        """Every variant of a call, by its text, timed in turns for about `seconds` in all; failures are among the rows.
+        """Every variant of a call, by its key, timed in turns for about `seconds` in all; failures are among the rows.
 
         Raises DeviceError when no worker can be started.
         """

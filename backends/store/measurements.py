@@ -29,7 +29,7 @@ class Measurements:
     stores: tuple[Store, ...]
 
     def tunings(self, calls: Collection[str], target: str) -> dict[str, Tuning]:
-        """What is known of each call, by its text, on the target of that fingerprint."""
+        """What is known of each call, by its key, on the target of that fingerprint."""
         found: dict[str, Tuning] = {}
         for store in self.stores:
             for call, tuning in store.tunings(calls, target, generator_hash()).items():

@@ -20,6 +20,7 @@ from nascompiler.backends.cpu.choice import Choice, Choices, choose, settle
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.native import link, object_file
 from nascompiler.backends.target import Target
+from nascompiler.backends.tile_permission import permit_tiles
 from nascompiler.backends.tvm_adapter.build import kernel_object
 from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lower import lower
@@ -76,6 +77,7 @@ def compile_variant(graph: Graph, choice: Choice, target: Target) -> Compiled:
 def load_functions(compiled: Sequence[Compiled], target: Target, library: Path) -> Any:
     """The module with the functions of all variants, linked to `library`, and one that does nothing."""
     idle, _ = kernel_object(IDLE, _idle, tvm_target(target))
+    permit_tiles()
     link(list(dict.fromkeys([idle, *(path for c in compiled for path in c.objects)])), library)
     return tvm.runtime.load_module(str(library))
 

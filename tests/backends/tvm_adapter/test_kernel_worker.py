@@ -12,6 +12,7 @@ import pytest
 
 from nascompiler.backends.cpu import choice, implementation
 from nascompiler.backends.cpu.implementation import Implementation
+from nascompiler.backends.cpu.implementations.pointwise import gemm
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.ir.builder import Builder
@@ -19,8 +20,6 @@ from nascompiler.passes import run_pipeline
 
 
 def broken_ways(call: KernelCall, target: Target) -> list[Implementation]:
-    from nascompiler.backends.cpu.implementations.pointwise import gemm
-
     right = gemm(call, target)[0]
 
     def wrong(operands: Any) -> Any:
