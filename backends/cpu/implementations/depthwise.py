@@ -21,7 +21,7 @@ ENOUGH_COLUMNS = 7
 """With fewer, multiply-adds wait for those before them."""
 
 BAND, BLOCK = 7, 4
-"""Rows and vectors of channels that are computed together: what they read of the image fits the first-level cache."""
+"""Rows and vectors of channels that are computed together, so that pixels are read again while they are near."""
 
 _DEFAULT_L2_BYTES = 1 << 20
 
@@ -80,7 +80,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
 
 
 def _rows(window: Window, target: Target, lanes: int, most: int) -> list[Row]:
-    """The two best cuts of rows: few tiles that compute few columns twice, with at least as many sums as overlap."""
+    """The two best cuts of rows, judged by the tiles they take and the columns they compute twice."""
     outputs = window.output[1]
     registers = target.isa.accumulators - (window.kernel[1] - 3)
     widths = range(1, max(1, min(most, registers, outputs)) + 1)
