@@ -87,7 +87,8 @@ def refusal(node: Node) -> str | None:
         return "no kernel for these integers"
     if node.op.name not in KERNELS:
         return f"no kernel for {node.op.name}"
-    if any(v.type.dtype is not DType.F32 for v in [*node.operands, *node.results]):
+    types = (DType.F32, DType.I8, DType.U8) if node.op.name == "nn.max_pool2d" else (DType.F32,)
+    if any(v.type.dtype not in types for v in [*node.operands, *node.results]):
         return f"kernels compute in f32; this is {node.results[0].type.dtype}"
     if any(v.type.size == 0 for v in [*node.operands, *node.results]):
         return "nothing to compute"

@@ -19,6 +19,7 @@ from nascompiler.ir.ops import OPS, InferenceError, OpDef, Operand, register_op
 from nascompiler.ir.types import DType, TensorType
 
 _F32 = frozenset({DType.F32})
+_BYTES = frozenset({DType.I8, DType.U8})
 _NUMBERS = Kind("a list of numbers", lambda v: isinstance(v, tuple) and all(isinstance(x, float) for x in v))
 
 ACTIVATION = (string("activation", "none", among=ACTIVATIONS), AttributeDef("activation_parameters", _NUMBERS, ()))
@@ -111,7 +112,7 @@ def _register_fused(name: str, nn: str, summary: str, x_rank: int | None, weight
     )
 
 
-def _register_same(name: str, nn: str, summary: str) -> None:
+def _register_same(name: str, nn: str, summary: str, types: frozenset[DType] = _F32) -> None:
     """Register `cpu.<name>`, which is an nn op as it is."""
 
     def decompose(builder: Builder, *operands: Value, **attributes: Any) -> Value:
@@ -123,7 +124,7 @@ def _register_same(name: str, nn: str, summary: str) -> None:
         OpDef(
             name=f"cpu.{name}",
             summary=summary,
-            operands=tuple(_operand(o.name, o.rank, parameter=o.parameter) for o in original.operands),
+            operands=tuple(Operand(o.name, types, o.rank, parameter=o.parameter) for o in original.operands),
             attributes=original.attributes,
             infer=original.infer,
             decompose=decompose,
@@ -217,7 +218,7 @@ _register_same(
     "global_average_pool", "nn.global_average_pool", "Mean over height and width, [N, H, W, C] -> [N, 1, 1, C]."
 )
 _register_same("average_pool2d", "nn.average_pool2d", "nn.average_pool2d without dilation.")
-_register_same("max_pool2d", "nn.max_pool2d", "nn.max_pool2d without dilation.")
+_register_same("max_pool2d", "nn.max_pool2d", "nn.max_pool2d without dilation.", _F32 | _BYTES)
 _register_chain(
     "inverted_residual",
     "Pointwise expansion, depthwise convolution, pointwise projection: each a call of the op for it.",
@@ -411,7 +412,7 @@ register_op(
     OpDef(
         name="cpu.joined_sums",
         summary="activation(concat along `axis` of the sums of the first terms[0] operands, the next terms[1], ...).",
-        operands=(Operand("xs", _F32 | {DType.I8, DType.U8}, variadic=True),),
+        operands=(Operand("xs", _F32 | _BYTES, variadic=True),),
         attributes=(integer("axis"), integers("terms", minimum=1), *ACTIVATION),
         infer=_infer_joined,
         decompose=_decompose_joined,

@@ -1,4 +1,4 @@
-"""Float32 pooling of NHWC images: over windows, and over whole images.
+"""Pooling of NHWC images in float32: over windows, and over whole images; the maximum of bytes as well.
 
 Channels are cut into vectors of `lanes`, of which the last may overlap the one before; images that have fewer channels
 than a vector of the processor take shorter ones.
@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import ClassVar
+
+import numpy as np
 
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, share
@@ -56,8 +58,8 @@ class Pool(Kernel):
     """result [images, result_height, result_width, channels] = maximum or mean over windows of x, channels >= lanes.
 
     Windows begin `padding_top` and `padding_left` in front of x [images, height, width, channels]; the mean is over the
-    pixels in the image, or over all of the window when `counts_padding`. Each column of a window is combined once and
-    kept for the next windows; `vectors` of channels are computed side by side. Threads share rows.
+    pixels in the image, or over all of the window when `counts_padding`, and only of float32. Each column of a window is
+    combined once and kept for the next windows; `vectors` of channels are computed side by side. Threads share rows.
     """
 
     kernel: tuple[int, int]
@@ -66,12 +68,13 @@ class Pool(Kernel):
     counts_padding: bool
     lanes: int
     vectors: int
+    dtype: DType = DType.F32
 
-    name: ClassVar[str] = "pool_f32"
+    name: ClassVar[str] = "pool"
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        return dict.fromkeys(["x", "result"], DType.F32)
+        return dict.fromkeys(["x", "result"], self.dtype)
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -100,7 +103,7 @@ class Pool(Kernel):
 
         def column(number: Index) -> list[Vector]:
             outside = e.either(number < 0, number >= n["width"])
-            start = [e.constant(float("-inf") if self.maximum else 0, self.lanes)] * len(images)
+            start = [e.constant(self._least if self.maximum else 0, self.lanes, self.dtype)] * len(images)
             with e.loop(rows[0], e.choose(outside, rows[0], rows[1]), 1, start, unroll=1) as loop:
                 place = (loop.index * n["width"] + number) * n["channels"]
                 pixel = [e.load(image + place, self.lanes) for image in images]
@@ -119,8 +122,15 @@ class Pool(Kernel):
                 value = reduce(lambda a, b: self._combine(e, a, b), [c[i] for c in columns])
                 e.store(value if self.maximum else value * factor, result + loop.index * n["channels"])
 
+    @property
+    def _least(self) -> float:
+        return float("-inf") if self.dtype.is_float else np.iinfo(self.dtype.numpy).min
+
     def _combine(self, e: Emitter, a: Vector, b: Vector) -> Vector:
-        return e.select(b.is_nan(), b, e.at_least(a, b)) if self.maximum else a + b
+        if not self.maximum:
+            return a + b
+        larger = e.at_least(a, b)
+        return e.select(b.is_nan(), b, larger) if self.dtype.is_float else larger
 
     def _factor(self, e: Emitter, n: Mapping[str, Index], rows: tuple[Index, Index], left: Index) -> Vector:
         """One over the number of pixels that a mean is over."""

@@ -1,4 +1,4 @@
-"""Pooling in float32."""
+"""Pooling in float32, and the maximum of bytes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from nascompiler.backends.cpu.implementations.pointwise import CHUNKS
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.pooling import VECTORS, GlobalAverage, Pool, vector_lanes
 from nascompiler.backends.target import Target
+from nascompiler.ir.types import DType
 
 MOST_VECTORS = 4
 """Vectors of channels that hide the latency of an addition; more only lengthen the code."""
@@ -45,7 +46,7 @@ def pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
     batch, height, width, channels = x.static_shape
     _, result_height, result_width, _ = call.result.static_shape
     maximum = call.op == "cpu.max_pool2d"
-    lanes = vector_lanes(channels, target.isa.lanes)
+    lanes = vector_lanes(channels, target.isa.lanes * DType.F32.bytes // x.dtype.bytes)
     total = -(-channels // lanes)
     return [
         Implementation(
@@ -58,6 +59,7 @@ def pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
                 counts_padding=not maximum and call["count_include_pad"],
                 lanes=lanes,
                 vectors=vectors,
+                dtype=x.dtype,
             ),
             operands={"x": 0},
             constants=as_they_are({}),

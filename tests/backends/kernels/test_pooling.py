@@ -11,7 +11,7 @@ from nascompiler.backends.cpu.implementation import candidates
 from nascompiler.backends.kernels.numba_object import emit_object
 from nascompiler.backends.kernels.pooling import GlobalAverage, Pool
 from nascompiler.backends.target import parse_target
-from nascompiler.ir import Graph
+from nascompiler.ir import DType, Graph
 from nascompiler.ir.builder import Builder
 from tests.backends.cpu.test_candidates import ISAS, cases, check
 from tests.backends.kernels.test_gemv import NEON
@@ -23,9 +23,9 @@ WINDOWS: list[dict[str, Any]] = [
 ]
 
 
-def pool(op: str, x: tuple[int, ...], **how: Any) -> Graph:
+def pool(op: str, x: tuple[int, ...], dtype: DType = DType.F32, **how: Any) -> Graph:
     builder = Builder(f"{op} {x} {how}")
-    return builder.outputs(y=builder.op(op, builder.input("x", x), **how))
+    return builder.outputs(y=builder.op(op, builder.input("x", x, dtype), **how))
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -36,6 +36,14 @@ def test_windows(isa, window):
         for shape in ((2, 7, 9, 44), (1, 5, 2, 11)):
             for case in cases(pool(op, shape, **window)):
                 check(case, candidates(case.call, target)[0])
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_maximum_of_bytes(isa):
+    for dtype in (DType.I8, DType.U8):
+        for channels in (70, 3):
+            (case,) = cases(pool("cpu.max_pool2d", (2, 7, 9, channels), dtype, **WINDOWS[1]))
+            check(case, candidates(case.call, parse_target(f"cpu{{isa={isa}}}"))[0])
 
 
 def test_padding_that_counts():
