@@ -58,8 +58,8 @@ class Pool(Kernel):
     """result [images, result_height, result_width, channels] = maximum or mean over windows of x, channels >= lanes.
 
     Windows begin `padding_top` and `padding_left` in front of x [images, height, width, channels]; the mean is over the
-    pixels in the image, or over all of the window when `counts_padding`, and only of float32. Each column of a window is
-    combined once and kept for the next windows; `vectors` of channels are computed side by side. Threads share rows.
+    pixels in the image, or over all of the window when `counts_padding`, and only of float32. Each column of a window
+    is combined once and kept for the next windows; `vectors` of channels are computed side by side. Threads share rows.
     """
 
     kernel: tuple[int, int]
@@ -124,7 +124,7 @@ class Pool(Kernel):
 
     @property
     def _least(self) -> float:
-        return float("-inf") if self.dtype.is_float else np.iinfo(self.dtype.numpy).min
+        return float("-inf") if self.dtype.is_float else float(np.iinfo(self.dtype.numpy.name).min)
 
     def _combine(self, e: Emitter, a: Vector, b: Vector) -> Vector:
         if not self.maximum:
