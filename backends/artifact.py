@@ -25,6 +25,7 @@ from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.manifest import NAME, Manifest, TensorSpec, file_hash
 from nascompiler.backends.measure.latency import LayerTime
+from nascompiler.backends.tile_permission import permit_tiles
 from nascompiler.ir.errors import ModelError, UsageError, choices_text
 from nascompiler.ir.files import load
 from nascompiler.ir.graph import Graph
@@ -125,6 +126,7 @@ def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact
     folder = Path(folder)
     manifest = Manifest.read(folder)
     _check_machine(manifest)
+    permit_tiles(manifest.features)
     code = _checked_bytes(folder, LIBRARY, manifest)
     weights = _map_weights(folder, manifest)
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from functools import lru_cache
 
 from nascompiler.backends.errors import DeviceError
-from nascompiler.backends.host import detect_host
 
 _ARCH_PRCTL = 158
 _REQUEST_PERMISSION = 0x1023
 _TILE_DATA = 18
 
 
-@lru_cache(maxsize=1)
-def permit_tiles() -> None:
-    """Ask for the process, its threads to come included; nothing on processors without tile registers.
+def permit_tiles(features: Iterable[str]) -> None:
+    """Ask for the process, its threads to come included, if `features`, which code needs, have tile registers.
 
     Raises DeviceError when Linux refuses.
     """
-    if "amx_tile" not in detect_host().features:
-        return
+    if "amx_tile" in features:
+        _ask()
+
+
+@lru_cache(maxsize=1)
+def _ask() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) != 0:
         raise DeviceError(

@@ -41,7 +41,8 @@ def load(kernels: Sequence[Kernel]) -> Mapping[str, Function]:
         if kernel.isa.architecture != host.architecture or missing:
             lacks = ", ".join(missing) or kernel.isa.architecture
             raise DeviceError(f"{kernel.symbol} needs {lacks}, which this machine ({host.model}) lacks")
-    permit_tiles()
+    for kernel in kernels:
+        permit_tiles(kernel.isa.features)
     objects = {kernel.symbol: object_file(kernel)[0] for kernel in kernels}
     key = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:24]
     library, _ = cached_file(f"kernels/{key}.so", lambda path: link(list(objects.values()), path))

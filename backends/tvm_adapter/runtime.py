@@ -17,7 +17,6 @@ import numpy as np
 import tvm
 import tvm_ffi
 
-from nascompiler.backends.tile_permission import permit_tiles
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.types import Array, TensorType
 
@@ -48,7 +47,6 @@ class Program:
     """
 
     def __init__(self, library: Path, weights: Sequence[Array], inputs: Sequence[TensorType], threads: int) -> None:
-        permit_tiles()
         self._library = tvm.runtime.load_module(str(library))
         self._machine = tvm.relax.VirtualMachine(self._library, tvm.cpu())
         self._owners = list(weights)  # TVM's tensors borrow their memory
