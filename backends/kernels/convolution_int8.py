@@ -35,8 +35,8 @@ class ConvolutionInt8(Kernel):
     of features where it is less than a vector, otherwise 0. Sizes: a kernel row has `runs` runs of `groups` groups of
     terms, `run_step` staged elements apart; weight holds for each panel [kernel_height, runs, groups, columns].
     Where the pixels of x are small, `pixel_step` says how far apart those of a tile are, and `run_groups` is `groups`,
-    so that both are known when the code is made; else they are 0. `band` rows of the result are computed from `staged_rows` rows of `row_elements` elements, SLACK included; zero is
-    what x is padded with, as staged.
+    so that both are known when the code is made; else they are 0. `band` rows of the result are computed from
+    `staged_rows` rows of `row_elements` elements, SLACK included; zero is what x is padded with, as staged.
     """
 
     pixels: int

@@ -174,8 +174,7 @@ class _Band:
                 place = (left + loop.index) * n["channels"]
                 values = [(self._load(row + place, lanes) & mask) ^ fill for row, mask, fill in sources]
                 self._store(values, line + loop.index * self._element)
-            padding = [e.bits(e.splat_index(n["fill"], max(lanes // 4, 1)), DType.U8)] * rows
-            padding = [e.part(v, 0, lanes) for v in padding]
+            padding = [e.bits(e.splat_index(n["fill"], lanes // 4), DType.U8)] * rows
             for start, stop in ((0, inside), (outside, width)):
                 with e.loop(start, stop) as loop:
                     self._store(padding, line + loop.index * self._element)
@@ -191,7 +190,7 @@ class _Band:
         mask = e.choose(y >= 0, e.choose(below, -1, 0), 0)
         fill = e.choose(mask < 0, flip, n["fill"])
         clamped = e.larger(e.smaller(y, n["height"] - 1), 0)
-        ands, xors = (e.part(e.bits(e.splat_index(v, max(lanes // 4, 1)), DType.U8), 0, lanes) for v in (mask, fill))
+        ands, xors = (e.bits(e.splat_index(number, lanes // 4), DType.U8) for number in (mask, fill))
         return x + clamped * (n["width"] * n["channels"]), ands, xors
 
     def _load(self, pointer: Pointer, lanes: int) -> Vector:
@@ -262,7 +261,8 @@ class _Band:
             group.values = tap.values
         sums = group.values
         if staged.dtype.is_float:
-            sums = [e.convert(total, DType.I32) + offset for total, offset in zip(sums, [*offsets] * pixels, strict=True)]
+            after = zip(sums, [*offsets] * pixels, strict=True)
+            sums = [e.convert(total, DType.I32) + offset for total, offset in after]
         return [sums[i * vectors : (i + 1) * vectors] for i in range(pixels)]
 
     def _store_results(self, sums: Sequence[Sequence[Vector]], scales: Sequence[Vector], result: Pointer) -> None:

@@ -29,21 +29,13 @@ CHUNKS = 8
 @implements("qnn.conv2d")
 def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """Staged rows: quads of bytes where the processor sums their products, otherwise float32."""
+    if not _is_depthwise(call):
+        return ()
     x, weight = call.operands[:2]
     batch, height, width, channels = x.static_shape
-    kernel_height, kernel_width, per_group, _ = weight.static_shape
-    _, out_height, out_width, features = call.result.static_shape
+    kernel_height, kernel_width = weight.static_shape[:2]
+    _, out_height, out_width, _ = call.result.static_shape
     isa = target.isa
-    if (
-        (per_group, features, call["groups"]) != (1, channels, channels)
-        or x.dtype not in BYTES
-        or call["dtype"] not in BYTES
-        or weight.dtype is not DType.I8
-        or call["weight_zero_point"]
-        or call.constants != tuple(range(1, len(call.operands)))
-        or kernel_height * kernel_width * 255 * 128 >= arithmetic.EXACT_IN_FLOAT32
-    ):
-        return ()
     bands = _Bands.of(isa, kernel_height, call["strides"][0], call["dilation"][0], out_height)
     blocks = _Blocks.of(isa, channels)
     pixels = _pixels(out_width, isa)
@@ -100,6 +92,16 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
             )
         )
     return found
+
+
+def _is_depthwise(call: KernelCall) -> bool:
+    """Whether each channel of bytes is convolved by itself, by constant symmetric weights."""
+    x, weight = call.operands[:2]
+    kernel_height, kernel_width, per_group, features = weight.static_shape
+    is_depthwise = (per_group, features) == (1, call["groups"]) and call.result.size > 0
+    types = x.dtype in BYTES and call["dtype"] in BYTES and weight.dtype is DType.I8 and not call["weight_zero_point"]
+    exact = kernel_height * kernel_width * 255 * 128 < arithmetic.EXACT_IN_FLOAT32
+    return is_depthwise and types and exact and call.constants == tuple(range(1, len(call.operands)))
 
 
 @dataclass(frozen=True)
