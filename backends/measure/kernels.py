@@ -79,7 +79,7 @@ class KernelMeasurer:
                 else:
                     break
             lost, how = self._end()
-            failures[variant] = Row(variant, lost, detail=f"{how} at the stage {stage!r}")
+            failures[variant] = Row(variant, lost, detail=f"{how} at the stage {stage!r}: {self._last_words()}")
             if stage not in ("compile", "check"):  # nothing to blame on a single variant
                 return Tuning(tuple(failures.values()), 0.0, Kind.MEASURED, True)
 
@@ -99,8 +99,11 @@ class KernelMeasurer:
         os.sched_setaffinity(self._process.pid, [max(os.sched_getaffinity(0))])
         if "ready" not in self._hear(PATIENCE_S):
             _, how = self._end()
-            words = self._log.read_text(errors="replace").strip().splitlines()
-            raise DeviceError(f"kernels cannot be measured: the process {how}: {words[-1] if words else 'no message'}")
+            raise DeviceError(f"kernels cannot be measured: the process {how}: {self._last_words()}")
+
+    def _last_words(self) -> str:
+        words = self._log.read_text(errors="replace").strip().splitlines()
+        return words[-1][:500] if words else "no message"
 
     def _say(self, message: Mapping[str, Any]) -> None:
         assert self._process is not None

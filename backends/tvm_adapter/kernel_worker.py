@@ -88,8 +88,15 @@ class Worker:
         classes = exactness(graph)
         tolerances = [TOLERANCES[classes[value]] for value in graph.outputs]
         memory = self._building.Memory([_aligned_copy(array) for array in inputs.values()])
-        with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as folder:
-            functions = self._building.load_functions(list(compiled.values()), self._target, Path(folder) / "call.so")
+        try:
+            with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as folder:
+                functions = self._building.load_functions(
+                    list(compiled.values()), self._target, Path(folder) / "call.so"
+                )
+        except Exception as error:
+            for name in compiled:
+                self._failed(name, Outcome.COMPILE_ERROR, error)
+            return {}
         ready = {}
         for name, made in compiled.items():
             self.say(at="check", variant=name)

@@ -12,8 +12,6 @@ import numpy as np
 import tvm
 import tvm_ffi
 from tvm import relax
-from tvm.script.ir_builder import IRBuilder
-from tvm.tirx.script import builder as T
 
 from nascompiler.backends.cpu.bound import aligned
 from nascompiler.backends.cpu.choice import Choice, Choices, choose, settle
@@ -35,8 +33,10 @@ MOST_COPIES = 256
 
 _DEFAULT_L2_BYTES = 1 << 20
 
-IDLE = "nascompiler_idle"
-_IDLE_ARGUMENTS = 6
+PROGRAM_CALL_NS = 300.0
+"""About what it takes a compiled program to make a call (TVM's virtual machine: 0.3 to 0.4 µs)."""
+
+_COST_RUNS = 100
 
 
 def graph_of(node: Node) -> Graph:
@@ -75,30 +75,20 @@ def compile_variant(graph: Graph, choice: Choice, target: Target) -> Compiled:
 
 
 def load_functions(compiled: Sequence[Compiled], target: Target, library: Path) -> Any:
-    """The module with the functions of all variants, linked to `library`, and one that does nothing."""
-    idle, _ = kernel_object(IDLE, _idle, tvm_target(target))
-    permit_tiles()
-    link(list(dict.fromkeys([idle, *(path for c in compiled for path in c.objects)])), library)
+    """The module with the functions of all variants, linked to `library`."""
+    permit_tiles(target.isa.features)
+    link(list(dict.fromkeys(path for c in compiled for path in c.objects)), library)
     return tvm.runtime.load_module(str(library))
 
 
-def _idle() -> Any:
-    with IRBuilder() as builder, T.prim_func(s_tir=True):
-        T.func_name(IDLE)
-        for index in range(_IDLE_ARGUMENTS):
-            T.arg(f"p{index}", T.handle())
-        T.evaluate(0)
-    return builder.get()
-
-
-def call_cost_ns(functions: Any) -> float:
-    """What calling a function from here costs, which is no part of its own time."""
-    memory = aligned((1,), DType.F32)
-    idle, arguments = functions[IDLE], [tvm_ffi.from_dlpack(memory, require_alignment=0)] * _IDLE_ARGUMENTS
+def call_cost_ns(calls: Sequence[tuple[Any, Sequence[Any]]]) -> float:
+    """What it costs to make some calls from here, which is no part of their own time: that of calling nothing."""
+    nothing = tvm_ffi.get_global_func("testing.nop")
     times = []
-    for _ in range(200):
+    for _ in range(_COST_RUNS):
         start = time.perf_counter_ns()
-        idle(*arguments)
+        for _, arguments in calls:
+            nothing(*arguments)
         times.append(time.perf_counter_ns() - start)
     return float(np.median(times))
 
@@ -127,7 +117,7 @@ class Variant:
     def __init__(self, compiled: Compiled, functions: Any, memory: Memory, target: Target) -> None:
         self.outputs: list[Array] = []
         self._keep: list[Any] = []
-        self._functions, self._call_cost_ns = functions, call_cost_ns(functions)
+        self._functions = functions
         self._memory = memory
         weights = compiled.lowered.weights.arrays
         wanted = ROTATED_CACHES * (target.host.l2_bytes or _DEFAULT_L2_BYTES)
@@ -135,11 +125,12 @@ class Variant:
         self._sets = [
             list(self._calls(compiled.lowered, [_copy(w) for w in weights])) for _ in range(min(copies, MOST_COPIES))
         ]
+        self._call_cost_ns = call_cost_ns(self._sets[0])
         self._turn = 0
         self._touched = [array.reshape(-1).view(np.uint8) for array in reversed(memory.inputs)]
 
     def __call__(self) -> float:
-        """The time of one run in ns."""
+        """The time of one run in ns, as a part of a compiled program."""
         calls = self._sets[self._turn]
         self._turn = (self._turn + 1) % len(self._sets)
         for view in self._touched:
@@ -148,7 +139,7 @@ class Variant:
         for function, arguments in calls:
             function(*arguments)
         taken = time.perf_counter_ns() - start
-        return max(taken - len(calls) * self._call_cost_ns, 1.0)
+        return max(taken - self._call_cost_ns, 0.0) + len(calls) * PROGRAM_CALL_NS
 
     def _calls(self, lowered: Lowered, weights: list[Array]) -> Iterator[tuple[Any, list[Any]]]:
         """The calls that the program makes, with their arguments; sets `outputs`."""
