@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from nascompiler import api
+from nascompiler.backends.compile import default_pipeline
 from nascompiler.backends.cpu.bound import Bound
 from nascompiler.backends.cpu.implementation import Implementation, candidates
 from nascompiler.backends.cpu.kernel_call import KernelCall
@@ -116,7 +117,7 @@ def test_all_variants_for_networks(name: str, isa: str, quantized: bool) -> None
         graph = run_pipeline(api.expanded(graph), "")
         batch = {v.name: random_array(v.type, np.random.default_rng(1)) for v in graph.inputs}
         graph = quantize_graph(graph, [batch], Settings(equalize=False, correct_bias=False)).graph
-    graph = run_pipeline(graph, api.default_pipeline(target))
+    graph = run_pipeline(graph, default_pipeline(target))
     for case in cases(graph):
         for made in candidates(case.call, target):
             check(case, made)
