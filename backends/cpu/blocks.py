@@ -9,14 +9,14 @@ from typing import Any
 
 from nascompiler.backends.cpu.gates import is_pointwise, replace_call
 from nascompiler.backends.target import Target
-from nascompiler.ir.graph import Graph, Node, Value
+from nascompiler.ir.graph import Graph, Node
 
 WHEN = ("auto", "never", "always")
 """Whether blocks are fused: where a model of the cache says that it pays, never, or wherever there is a kernel."""
 
 _DEPTHWISE = ("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
 
-_DEFAULT_L2_BYTES = 1 << 20
+_DEFAULT_L1_BYTES, _DEFAULT_L2_BYTES = 1 << 15, 1 << 20
 
 
 def fuse_blocks(graph: Graph, target: Target, when: str) -> int:
@@ -58,19 +58,15 @@ def _projection(depthwise: Node) -> Node | None:
 def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:
     """Whether a fused kernel is expected to be faster.
 
-    Every few pixels it reads the weights of both products again, which must stay in half of the second-level cache.
-    With one product only it has to save the way to memory of what lies between, an image that fills the cache.
+    It saves the way to memory of what lies between, which must be an image that fills much of the second-level cache.
+    But every few pixels it reads the weights of the projection again, which must leave half of the cache they are in:
+    the second, or the first for a pair, which saves less.
     """
-    cache = target.host.l2_bytes or _DEFAULT_L2_BYTES
-    if expand is None or project is None:
-        between = depthwise.operands[0] if project is None else depthwise.result
-        if _image_bytes(between) < cache * 3 // 4:
-            return False
-    return project is None or sum(n.operands[1].type.bytes for n in (expand, project) if n) <= cache // 2
-
-
-def _image_bytes(images: Value) -> int:
-    return images.type.bytes // max(images.type.static_shape[0], 1)
+    l1, l2 = target.host.l1_data_bytes or _DEFAULT_L1_BYTES, target.host.l2_bytes or _DEFAULT_L2_BYTES
+    between = depthwise.result if expand is None else expand.result
+    image_bytes = between.type.bytes // between.type.static_shape[0]
+    weights = [node.operands[1].type.bytes for node in (expand, project) if node is not None and project is not None]
+    return image_bytes >= l2 // 2 and sum(weights) <= (l1 if expand is None else l2) // 2
 
 
 def _fuse(graph: Graph, expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:

@@ -144,7 +144,7 @@ class Depthwise(Kernel):
         weights = self.row.kernel[0] * self.row.kernel[1] + 1
         top = row * self.row.strides[0] - n["padding_top"]
         line = p["x"] + ((image * n["height"] + top) * n["width"] - self.row.missing[0]) * channels
-        kernel_rows = self._kernel_rows(e, top, n["height"])
+        used = kernel_rows(e, self.row, top, n["height"])
         first_pixel = (image * n["result_height"] + row) * n["result_width"]
 
         def tile(column: Number, taps: Taps, known: Number) -> None:
@@ -152,15 +152,10 @@ class Depthwise(Kernel):
                 channel = e.smaller(vector.index * lanes, channels - lanes)
                 weight = p["weight"] + vector.index * (weights * lanes)
                 start = line + e.index(column) * self.row.strides[1] * channels + channel
-                with e.loop(*kernel_rows, 1, [e.constant(0, lanes)] * self.row.columns, unroll=1) as y:
-                    pixels = start + y.index * self.row.dilation[0] * n["width"] * channels
-                    factors = weight + y.index * (self.row.kernel[1] * lanes)
-                    y.values = add_kernel_row(e, self.row, pixels, channels, factors, taps, y.values, self.rectified)
-                bias = e.load(weight + (weights - 1) * lanes, lanes)
+                convolved = convolve_tile(e, self.row, start, n["width"], used, channels, weight, taps, self.rectified)
                 added = e.constant(0, lanes)
-                for i, total in enumerate(y.values):
+                for i, value in enumerate(convolved):
                     at = (first_pixel + column + i) * channels + channel
-                    value = total + bias
                     if self.residual:
                         value = value + e.load(p["residual"] + at, lanes)
                     value = activate(e, value, self.activation)
@@ -173,11 +168,12 @@ class Depthwise(Kernel):
 
         each_tile(e, self.row, n["result_width"], tile)
 
-    def _kernel_rows(self, e: Emitter, top: Index, height: Index) -> tuple[Number, Number]:
-        """First and last + 1 of the kernel rows that meet the image, where kernel row 0 meets row `top`."""
-        step = self.row.dilation[0]
-        first, last = (e.index(e.larger(rows, 0) + (step - 1)) // step for rows in (0 - top, height - top))
-        return first, e.smaller(last, self.row.kernel[0])
+
+def kernel_rows(e: Emitter, row: Row, top: Index, height: Index) -> tuple[Number, Number]:
+    """First and last + 1 of the kernel rows that meet an image, where kernel row 0 meets row `top` of it."""
+    step = row.dilation[0]
+    first, last = (e.index(e.larger(rows, 0) + (step - 1)) // step for rows in (0 - top, height - top))
+    return first, e.smaller(last, row.kernel[0])
 
 
 def each_tile(e: Emitter, row: Row, result_width: Index, body: Callable[[Number, Taps, Number], None]) -> None:
@@ -193,6 +189,31 @@ def each_tile(e: Emitter, row: Row, result_width: Index, body: Callable[[Number,
         body(middle.index, row.taps(first=False, last=False), 0)
     last = result_width - row.columns
     body(last, row.taps(first=False, last=True), start - last)
+
+
+def convolve_tile(
+    e: Emitter,
+    row: Row,
+    start: Pointer,
+    width: Index,
+    used: tuple[Number, Number],
+    channels: Index,
+    weight: Pointer,
+    taps: Taps,
+    rectified: bool,
+) -> list[Vector]:
+    """The columns of a tile, for a vector of channels: sums of products, and the bias.
+
+    `start` is where kernel row 0 and column 0 of the first output column meet the image, which is `width` pixels of
+    `channels` channels wide, or would; only the kernel rows `used`, first and last + 1, do. `weight` is the part for
+    this vector of what `Row.pack` made.
+    """
+    with e.loop(*used, 1, [e.constant(0, row.lanes)] * row.columns, unroll=1) as y:
+        pixels = start + y.index * row.dilation[0] * width * channels
+        factors = weight + y.index * (row.kernel[1] * row.lanes)
+        y.values = add_kernel_row(e, row, pixels, channels, factors, taps, y.values, rectified)
+    bias = e.load(weight + row.kernel[0] * row.kernel[1] * row.lanes, row.lanes)
+    return [total + bias for total in y.values]
 
 
 def add_kernel_row(

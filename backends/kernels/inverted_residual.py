@@ -23,9 +23,9 @@ class InvertedResidual(Kernel):
     """result = activation(project(depthwise(expand(x))) + residual); each part adds its bias, the first two activate.
 
     x [images, height, width, c], expanded to `expanded` >= lanes channels, convolved after zeros at `top` and `left`,
-    projected to result [images, result_height, result_width, n]. Without `expand_vectors` x is only activated, and
-    c = expanded. Expansion takes `rows` <= width pixels at a time; `columns` is n where it is less than a vector,
-    otherwise 0. Threads share rows of the result, each at least the height of the window.
+    projected to result [images, result_height, result_width, n]. Expansion takes `rows` <= width pixels at a time;
+    `columns` is n where it is less than a vector, otherwise 0. Threads share rows of the result, each at least the
+    height of the window.
 
     Weights of the products are packed in panels, those of the depthwise convolution and the first two biases in panels
     of one vector. The workspace has `workspace_size` floats for each chunk.
@@ -45,8 +45,8 @@ class InvertedResidual(Kernel):
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        expand = ["expand_weight", "expand_bias"] if self.expand_vectors else []
-        names = ["x", *expand, "depthwise_weight", "depthwise_bias", "project_weight", "project_bias"]
+        names = ["x", "expand_weight", "expand_bias", "depthwise_weight", "depthwise_bias"]
+        names += ["project_weight", "project_bias"]
         return dict.fromkeys([*names, *["residual"] * self.residual, "result", "workspace"], DType.F32)
 
     @property
@@ -92,35 +92,20 @@ class InvertedResidual(Kernel):
         last: Index,
     ) -> None:
         """Expand some rows of an image into the ring."""
-        if self.expand_vectors:
-            each_panel(
+
+        def panel(column: Index, vectors: int) -> None:
+            expand_panel(
                 e,
-                self.expand_vectors,
-                n["expand_wide"],
-                0,
-                n["expand_wide"] + n["expand_narrow"],
-                lambda column, vectors: expand_panel(
-                    e,
-                    ring,
-                    (x, first, last, self.rows),
-                    p["expand_weight"] + column * n["c"],
-                    p["expand_bias"] + column,
-                    column * ring.width,
-                    vectors,
-                    self.expand_activation,
-                ),
+                ring,
+                (x, first, last, self.rows),
+                p["expand_weight"] + column * n["c"],
+                p["expand_bias"] + column,
+                column * ring.width,
+                vectors,
+                self.expand_activation,
             )
-            return
-        lanes = e.isa.lanes
 
-        def copy(source: Pointer, place: Pointer) -> None:
-            with e.loop(0, n["c"], lanes) as channels:
-                channel = e.smaller(channels.index, n["c"] - lanes)
-                for i in range(self.rows):
-                    value = activate(e, e.load(source + n["c"] * i + channel, lanes), self.expand_activation)
-                    e.store(value, place + channels.index * ring.width + i * lanes)
-
-        ring.each_tile(x, first, last, self.rows, copy)
+        each_panel(e, self.expand_vectors, n["expand_wide"], 0, n["expand_wide"] + n["expand_narrow"], panel)
 
     def _tile(
         self,

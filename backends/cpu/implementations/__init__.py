@@ -13,6 +13,7 @@ from nascompiler.backends.cpu.implementations import (
     quantized_elementwise,
     quantized_pooling,
     quantized_product,
+    separable,
     squeeze_excite,
 )
 
@@ -29,5 +30,6 @@ __all__ = [
     "quantized_elementwise",
     "quantized_pooling",
     "quantized_product",
+    "separable",
     "squeeze_excite",
 ]

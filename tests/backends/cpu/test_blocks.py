@@ -78,16 +78,16 @@ def test_an_expansion_that_others_read_is_kept():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda net: net.depthwise(net.x, kernel=2),
+        lambda net: net.depthwise(net.pointwise(net.x, 16), kernel=2),
         lambda net: net.depthwise(net.x, dilation=(2, 2)),
-        lambda net: net.depthwise(net.x, strides=(1, 2)),
+        lambda net: net.depthwise(net.pointwise(net.x, 16), strides=(1, 2)),
         lambda net: net.nn.add(net.depthwise(net.x), net.builder.input("other", (1, 8, 8, 16))),
     ],
     ids=["even kernel", "dilation", "two strides", "residual inside"],
 )
 def test_what_no_kernel_computes_stays_apart(make):
     net = Net(1, 8, 8, 16)
-    assert names(net.nodes(y=net.pointwise(make(net), 8))) == ["depthwise_conv2d", "conv2d"]
+    assert names(net.nodes(y=net.pointwise(make(net), 8)))[-2:] == ["depthwise_conv2d", "conv2d"]
 
 
 @pytest.mark.parametrize(("when", "count"), [("never", 3), ("always", 1)])
@@ -106,17 +106,11 @@ def test_in_front_of_a_gate_the_expansion_and_the_means_are_one_call():
     assert (nodes[0]["expand_activation"], nodes[0]["activation"]) == ("relu", "hard_swish")
 
 
-def test_by_itself_it_fuses_three_where_their_weights_stay_in_the_cache():
-    for channels, count in ((32, 1), (1 << 17, 3)):
-        net = Net(1, 2, 2, 16)
-        y = net.pointwise(net.depthwise(net.pointwise(net.x, channels)), 16)
-        assert len(net.nodes("auto", y=y)) == count
-
-
-def test_by_itself_it_fuses_two_where_the_image_between_them_fills_the_cache():
-    for size, count in ((8, 2), (1 << 9, 1)):
-        net = Net(1, size, size, 16)
-        assert len(net.nodes("auto", y=net.pointwise(net.depthwise(net.x), 16))) == count
+@pytest.mark.parametrize(("size", "channels", "count"), [(8, 16, 3), (1 << 9, 16, 1), (4, 1 << 17, 3)])
+def test_by_itself_it_fuses_around_an_image_that_fills_the_cache_when_the_weights_do_not(size, channels, count):
+    net = Net(1, size, size, 8)
+    y = net.pointwise(net.depthwise(net.pointwise(net.x, channels)), 8)
+    assert len(net.nodes("auto", y=y)) == count
 
 
 def test_an_unknown_choice_is_refused():

@@ -1,4 +1,4 @@
-"""Inverted residuals and separable convolutions in one pass, on sizes that fill no vector and no tile."""
+"""Inverted residuals in one pass, on sizes that fill no vector and no tile."""
 
 from __future__ import annotations
 
@@ -40,7 +40,6 @@ class Family:
     kernel: int
     stride: int
     activation: str
-    expanded: bool = True
     residual: bool = False
 
     def graph(self, x: tuple[int, ...], expanded: int, features: int, padding: tuple[int, ...]) -> Graph:
@@ -51,29 +50,24 @@ class Family:
             scale = np.sqrt(2 / max(np.prod(shape[:-1]), 1)) if len(shape) > 1 else 1
             return build.constant((generator.standard_normal(shape) * scale).astype(np.float32))
 
-        expansion = [weight(1, 1, x[3], expanded), weight(expanded)] if self.expanded else []
-        channels = expanded if self.expanded else x[3]
-        rest = [weight(self.kernel, self.kernel, 1, channels), weight(channels)]
-        rest += [weight(1, 1, channels, features), weight(features)]
+        rest = [weight(1, 1, x[3], expanded), weight(expanded)]
+        rest += [weight(self.kernel, self.kernel, 1, expanded), weight(expanded)]
+        rest += [weight(1, 1, expanded, features), weight(features)]
         attributes: dict[str, Any] = {"strides": (self.stride, self.stride), "padding": padding}
-        attributes |= {"depthwise_activation": self.activation, "activation": "clip"}
-        attributes["activation_parameters"] = (-1.5, 2.0)
-        if self.expanded:
-            attributes["expand_activation"] = self.activation
+        attributes |= {"expand_activation": self.activation, "depthwise_activation": self.activation}
+        attributes |= {"activation": "clip", "activation_parameters": (-1.5, 2.0)}
         height, width = (
             (size + padding[i] + padding[i + 2] - self.kernel) // self.stride + 1 for i, size in enumerate(x[1:3])
         )
-        op = "cpu.inverted_residual" if self.expanded else "cpu.separable_conv2d"
-        given = [build.input("x", x), *expansion, *rest]
+        given = [build.input("x", x), *rest]
         given += [build.input("residual", (x[0], height, width, features))] * self.residual
-        return build.outputs(y=build.op(op, *given, **attributes))
+        return build.outputs(y=build.op("cpu.inverted_residual", *given, **attributes))
 
 
 FAMILIES = [
     Family(3, 1, "relu", residual=True),
     Family(5, 2, "hard_swish"),
-    Family(3, 2, "sigmoid", expanded=False, residual=True),
-    Family(7, 1, "relu", expanded=False),
+    Family(7, 1, "sigmoid"),
 ]
 SIZES = [
     ((1, 15, 14, 5), 49, 37),
@@ -105,9 +99,8 @@ def test_blocks(isa, family):
     is_best = isa == parse_target("cpu").isa.name
     edge = family.kernel // 2
     for number, (x, expanded, features) in enumerate(SIZES if is_best else SIZES[:1]):
-        shape = x if family.expanded else (*x[:3], expanded)
         padding = [(edge,) * 4, (0, edge, edge, family.kernel - 1), (family.kernel - 1, 0, 0, edge)][number]
-        check(family.graph(shape, expanded, features, padding), target, is_first_enough=not is_best)
+        check(family.graph(x, expanded, features, padding), target, is_first_enough=not is_best)
 
 
 def test_few_features_and_small_planes():
