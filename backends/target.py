@@ -43,6 +43,12 @@ class Isa:
     fused_multiply_add: bool = True
     dots: tuple[str, ...] = ()
 
+    @property
+    def text(self) -> str:
+        """Everything that code depends on, the same in every process."""
+        facts = [self.name, self.architecture, self.lanes, self.accumulators, self.processor, self.fused_multiply_add]
+        return json.dumps([*facts, self.dots, sorted(self.features)])
+
 
 @dataclass(frozen=True)
 class Target:
@@ -63,10 +69,8 @@ class Target:
     @property
     def fingerprint(self) -> str:
         """A short hash of everything that generated code depends on; the number of threads is not part of it."""
-        isa = self.isa
-        facts = [self.kind, isa.name, isa.architecture, isa.lanes, isa.accumulators, isa.processor, isa.dots]
         caches = [self.host.l1_data_bytes, self.host.l2_bytes]
-        return hashlib.sha256(json.dumps([facts, sorted(isa.features), caches]).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps([self.kind, self.isa.text, caches]).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
         options = ",".join(f"{k}={v}" for k, v in self.options.items())

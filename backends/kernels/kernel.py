@@ -53,7 +53,7 @@ class Kernel(ABC):
         parts = [self.name, self.isa.name]
         rest = [getattr(self, f.name) for f in fields(self) if f.name != "isa"]
         parts += [re.sub(r"\W+", "_", str(v)).strip("_") for v in rest if v not in ((), False, None, "none")]
-        key = "\n".join([type(self).__qualname__, repr(self), source_fingerprint()])
+        key = "\n".join([type(self).__qualname__, self.isa.text, *map(repr, rest), source_fingerprint()])
         return f"{'_'.join(parts)[:80]}_{hashlib.sha256(key.encode()).hexdigest()[:16]}"
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,3 +89,16 @@ def test_code_for_another_processor_multiplies_by_element() -> None:
     assert ".s[0]" in assembly
     called = {line.split()[1] for line in assembly.splitlines() if line.startswith("\tbl\t")}
     assert all("gemm_f32" in name for name in called), "a call of a library function"
+
+
+def test_symbols_are_the_same_in_every_process(kernel: Gemm) -> None:
+    script = (
+        "from nascompiler.backends.kernels.gemm import Gemm; from nascompiler.backends.target import parse_target;"
+        "print(Gemm(parse_target('cpu').isa, rows=4, vectors=2, activation=('relu', ())).symbol)"
+    )
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == kernel.symbol
