@@ -58,7 +58,7 @@ def _projection(depthwise: Node) -> Node | None:
 def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:
     """Whether a fused kernel is expected to be faster.
 
-    It saves the way to memory of what lies between, which must be an image that fills much of the second-level cache.
+    It saves the way to memory of what lies between, which must be an image that fills most of the second-level cache.
     But every few pixels it reads the weights of the projection again, which must leave half of the cache they are in:
     the second, or the first for a pair, which saves less.
     """
@@ -66,7 +66,7 @@ def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Ta
     between = depthwise.result if expand is None else expand.result
     image_bytes = between.type.bytes // between.type.static_shape[0]
     weights = [node.operands[1].type.bytes for node in (expand, project) if node is not None and project is not None]
-    return image_bytes >= l2 // 2 and sum(weights) <= (l1 if expand is None else l2) // 2
+    return image_bytes >= l2 * 6 // 10 and sum(weights) <= (l1 if expand is None else l2) // 2
 
 
 def _fuse(graph: Graph, expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:

@@ -112,8 +112,8 @@ def _optimised(kernel: Kernel) -> tuple[Any, Any]:
 def _without_function_passes() -> Iterator[None]:
     """Numba optimises functions one by one before it links them: a fifth of the time, for a module optimised later."""
     original = CPUCodeLibrary._optimize_functions
-    CPUCodeLibrary._optimize_functions = lambda self, module: None
+    CPUCodeLibrary._optimize_functions = lambda self, module: None  # type: ignore[method-assign]
     try:
         yield
     finally:
-        CPUCodeLibrary._optimize_functions = original
+        CPUCodeLibrary._optimize_functions = original  # type: ignore[method-assign]

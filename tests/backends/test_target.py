@@ -54,8 +54,8 @@ def test_what_cannot_be_read_says_what_is_accepted(text, message):
 @pytest.mark.parametrize(
     ("features", "isa", "processor"),
     [
-        (AMX, "avx512", "sapphirerapids"),
-        ([*AVX512, "avx512_vnni"], "avx512", "cascadelake"),
+        (AMX, "amx", "sapphirerapids"),
+        ([*AVX512, "avx512_vnni"], "avx512_vnni", "cascadelake"),
         (AVX512, "avx512", "skylake-avx512"),
         (AVX2, "avx2", "haswell"),
         (["sse2"], "sse2", "x86-64"),

@@ -102,7 +102,7 @@ def test_bench_json_holds_the_contract(cli: Any, artifact: Path) -> None:
     assert data["repeats"] > 0
     for key in ("median_ns", "mad_ns", "p50_ns", "p90_ns", "p99_ns", "cold_ns"):
         assert data[key] >= 0
-    assert {"name", "op", "ns", "macs", "bytes"} == set(data["layers"][0])
+    assert {"name", "op", "ns", "macs", "bytes", "weight_bytes", "kernel"} == set(data["layers"][0])
     assert sum(layer["ns"] for layer in data["layers"]) == pytest.approx(data["median_ns"])
     assert data["environment"]["cores"] >= 1
     assert data["peers"][0]["name"] == "onnxruntime"
