@@ -130,7 +130,7 @@ class InvertedResidual(Kernel):
                     e.store(value, place + length * (y * pixels + i))
 
         def panel(column: Index, vectors: int) -> None:
-            with e.loop(0, self.window.height, unroll=1) as row:
+            with e.loop(0, self.window.height) as row:
                 source = depthwise + row.index * (length * pixels)
                 weight = p["project_weight"] + column * length
                 sums = multiply_tile(e, [source + length * i for i in range(pixels)], weight, length, vectors)
