@@ -21,7 +21,7 @@ from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.ir.types import Array, DType
 
-UNROLL = 4
+UNROLL = 2
 """Steps over the inner dimension between two branches."""
 
 
@@ -63,10 +63,10 @@ class Panels:
 class Gemm(Kernel):
     """result [m, n] = activation(x [m, k] * gate [k] @ weight [k, n] + bias [n] + residual [m, n]), m >= rows.
 
-    `columns` is n where it is less than a vector, otherwise 0. Threads share tiles of rows, or panels when
-    `panels_outside`: then all rows meet one panel after another, which suits weights that exceed the cache. With a
-    `gate` [images, k] there are `images` times m rows; workspace has room for each chunk to multiply by it the k floats
-    of each row of a tile (k is at least a vector), or with `panels_outside` those of each column of a panel.
+    `columns` is n where it is less than a vector, otherwise 0. All rows meet `block` panels before the next ones: so
+    many that their weights stay in the cache. With a `gate` [images, k] there are `images` times m rows, and workspace
+    has room for each chunk to multiply by it the k floats of each row of a tile (k is at least a vector), which then
+    meets all panels, or with `panels_outside` those of each column of a panel, which then meets all rows.
     """
 
     rows: int
@@ -87,28 +87,48 @@ class Gemm(Kernel):
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        return ("m", "n", "k", "wide", "narrow", *["images"] * self.gate)
+        return ("m", "n", "k", "wide", "narrow", "images" if self.gate else "block")
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         panels = n["wide"] + n["narrow"]
         tiles = (n["m"] + (self.rows - 1)) // self.rows
-        images = n["images"] if self.gate else e.index(1)
-        if self.panels_outside:
+        if not self.gate:
+            self._blocks(e, p, n, panels, tiles)
+        elif self.panels_outside:
             first, last = share(e, panels, n)
-            each_panel(e, self.vectors, n["wide"], first, last, partial(self._all_rows, e, p, n, images, tiles))
-            return
-        first, last = share(e, tiles * images, n)
+            each_panel(e, self.vectors, n["wide"], first, last, partial(self._all_rows, e, p, n, tiles))
+        else:
+            self._all_panels(e, p, n, panels, tiles)
+
+    def _blocks(
+        self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index], panels: Index, tiles: Index
+    ) -> None:
+        """Blocks of panels, in each of them tiles of rows."""
+        blocks = (panels + n["block"] - 1) // n["block"]
+        first, last = share(e, blocks * tiles, n)
         with e.loop(first, last) as loop:
-            image, number = (loop.index // tiles, loop.index % tiles) if self.gate else (e.index(0), loop.index)
-            row = e.smaller(number * self.rows, n["m"] - self.rows) + image * n["m"]
-            x = p["x"] + row * n["k"]
-            if self.gate:
-                staged = p["workspace"] + n["chunk"] * (n["k"] * self.rows)
-                _scale_rows(e, x, p["gate"] + image * n["k"], staged, self.rows, n["k"])
-                x = staged
+            row = e.smaller(loop.index % tiles * self.rows, n["m"] - self.rows)
+            start = loop.index // tiles * n["block"]
 
             def panel(column: Index, vectors: int) -> None:
-                self._tile(e, p, n, row, x, p["weight"] + column * n["k"], column, vectors)
+                weight = p["weight"] + column * n["k"]
+                self._tile(e, p, n, row, p["x"] + row * n["k"], weight, column, vectors)
+
+            each_panel(e, self.vectors, n["wide"], start, e.smaller(start + n["block"], panels), panel)
+
+    def _all_panels(
+        self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index], panels: Index, tiles: Index
+    ) -> None:
+        """Tiles of rows, multiplied by the gate, by all panels."""
+        first, last = share(e, tiles * n["images"], n)
+        with e.loop(first, last) as loop:
+            image, number = loop.index // tiles, loop.index % tiles
+            row = e.smaller(number * self.rows, n["m"] - self.rows) + image * n["m"]
+            staged = p["workspace"] + n["chunk"] * (n["k"] * self.rows)
+            _scale_rows(e, p["x"] + row * n["k"], p["gate"] + image * n["k"], staged, self.rows, n["k"])
+
+            def panel(column: Index, vectors: int) -> None:
+                self._tile(e, p, n, row, staged, p["weight"] + column * n["k"], column, vectors)
 
             each_panel(e, self.vectors, n["wide"], 0, panels, panel)
 
@@ -117,18 +137,15 @@ class Gemm(Kernel):
         e: Emitter,
         p: Mapping[str, Pointer],
         n: Mapping[str, Index],
-        images: Index,
         tiles: Index,
         column: Index,
         vectors: int,
     ) -> None:
-        """All rows by one panel."""
+        """All rows by one panel, multiplied by the gate."""
         weight = p["weight"] + column * n["k"]
-        with e.loop(0, images) as image:
-            panel = weight
-            if self.gate:
-                panel = p["workspace"] + n["chunk"] * (n["k"] * (self.vectors * e.isa.lanes))
-                _scale_columns(e, weight, p["gate"] + image.index * n["k"], panel, n["k"], vectors)
+        with e.loop(0, n["images"]) as image:
+            panel = p["workspace"] + n["chunk"] * (n["k"] * (self.vectors * e.isa.lanes))
+            _scale_columns(e, weight, p["gate"] + image.index * n["k"], panel, n["k"], vectors)
             with e.loop(0, tiles) as loop:
                 row = e.smaller(loop.index * self.rows, n["m"] - self.rows) + image.index * n["m"]
                 self._tile(e, p, n, row, p["x"] + row * n["k"], panel, column, vectors)

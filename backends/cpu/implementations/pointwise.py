@@ -22,7 +22,7 @@ CHUNKS = 8
 
 @implements("cpu.conv2d", "cpu.linear")
 def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Packed-weight products, by every register tile that fits; rows outside, or panels when weights fill the cache."""
+    """Packed-weight products, by every register tile that fits, with all panels at a time or as many as fit a cache."""
     x, weight, _, *residual = call.operands
     if call.op == "cpu.conv2d" and not is_pointwise(call):
         return ()
@@ -36,29 +36,38 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
         panels = Panels.of(n, isa.lanes, vectors)
         if panels is None:
             continue
-        exceeds = weight.bytes > (target.host.l2_bytes or 1 << 20) // 2
-        for panels_outside in (exceeds, not exceeds):
-            kernel = Gemm(
-                isa=isa,
-                rows=rows,
-                vectors=vectors,
-                activation=(call["activation"], call["activation_parameters"]),
-                residual=bool(residual),
-                panels_outside=panels_outside,
-                columns=n if n < isa.lanes else 0,
-            )
-            pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)
+        count = panels.wide + panels.narrow
+        kernel = Gemm(
+            isa=isa,
+            rows=rows,
+            vectors=vectors,
+            activation=(call["activation"], call["activation_parameters"]),
+            residual=bool(residual),
+            columns=n if n < isa.lanes else 0,
+        )
+        for block in _blocks(count, weight.bytes // count, target):
+            order = "rows outside" if block == count else f"{block} of {count} panels at a time"
             found.append(
                 Implementation(
-                    variant=f"gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
+                    variant=f"gemm {rows}x{vectors * isa.lanes}, {order}",
                     kernel=kernel,
                     operands={"x": 0, **({"residual": 3} if residual else {})},
                     constants=pack_panels(panels),
-                    sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow},
-                    chunks=min(pieces, CHUNKS),
+                    sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow, "block": block},
+                    chunks=min(-(-count // block) * -(-m // rows), CHUNKS),
                 )
             )
     return found
+
+
+def _blocks(count: int, bytes: int, target: Target) -> list[int]:
+    """How many of `count` panels of so many bytes all rows meet before the next ones, the best guess first.
+
+    The panels of a block are read again for every tile of rows: they should stay in half of the second-level cache.
+    """
+    fit = min(max((target.host.l2_bytes or 1 << 20) // 2 // max(bytes, 1), 1), count)
+    even = -(-count // -(-count // fit))
+    return list(dict.fromkeys((even, count, 1)))
 
 
 def is_pointwise(call: KernelCall) -> bool:

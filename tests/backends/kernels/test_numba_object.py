@@ -30,7 +30,7 @@ def _problem(kernel: Gemm) -> tuple[dict[str, np.ndarray], list[int], np.ndarray
     panels = Panels.of(N, kernel.isa.lanes, kernel.vectors)
     assert panels is not None
     arrays = {"x": x, "weight": panels.pack(weight), "bias": bias, "result": np.zeros((M, N), np.float32)}
-    return arrays, [M, N, K, panels.wide, panels.narrow], np.maximum(x.astype(np.float64) @ weight + bias, 0)
+    return arrays, [M, N, K, panels.wide, panels.narrow, 2], np.maximum(x.astype(np.float64) @ weight + bias, 0)
 
 
 def _arguments(arrays: dict[str, np.ndarray], sizes: list[int]) -> list[int]:
@@ -69,8 +69,10 @@ def test_a_users_own_compiled_code_calls_a_kernel(kernel: Gemm) -> None:
 
     @njit
     def total(x, weight, bias, result, sizes):
-        m, n, k, wide, narrow = sizes
-        product(x.ctypes.data, weight.ctypes.data, bias.ctypes.data, result.ctypes.data, m, n, k, wide, narrow, 0, 1)
+        m, n, k, wide, narrow, block = sizes
+        product(
+            x.ctypes.data, weight.ctypes.data, bias.ctypes.data, result.ctypes.data, m, n, k, wide, narrow, block, 0, 1
+        )
         return result.sum()
 
     np.testing.assert_allclose(total(*arrays.values(), tuple(sizes)), expected.sum(), rtol=1e-5)
