@@ -21,6 +21,9 @@ from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.ir.types import Array, DType
 
+LINE, AHEAD = 16, 1024
+"""Floats of a cache line, and how far ahead weights are asked for: they come from afar when they are met first."""
+
 UNROLL = 2
 """Steps over the inner dimension between two branches."""
 
@@ -204,7 +207,10 @@ def add_products(
 
     def steps(start: Index, count: int, sums: Sequence[Vector]) -> list[Vector]:
         for step in range(count):
-            columns = [e.load(weight + start * width + (step * width + v * lanes), lanes) for v in range(vectors)]
+            at = weight + start * width + step * width
+            columns = [e.load(at + v * lanes, lanes) for v in range(vectors)]
+            for v in range(0, width, LINE):
+                e.prefetch(at + (AHEAD + v))
             added = []
             for i, row in enumerate(rows):
                 value = e.broadcast(row + start + step, lanes)
