@@ -61,7 +61,7 @@ def chosen(measurements: Measurements) -> tuple[str, str]:
 def test_the_ways_to_compute_a_call_begin_with_kernels_and_end_with_tvm():
     (call,) = calls_of(run_pipeline(network(), "assign-kernels")).values()
     names = list(variants(call, TARGET))
-    assert len(names) > 3
+    assert len(names) >= 3
     assert names[-2:] == [TEMPLATE, TVM]
     assert all(made is not None for made in list(variants(call, TARGET).values())[:-2])
 
