@@ -78,7 +78,13 @@ def test_an_interruption_ends_with_its_code_and_leaves_no_process(tmp_path: Path
     path = tmp_path / "long.nir"
     save(builder.outputs(y=y), path)
     command = [sys.executable, "-m", "nascompiler", "tune", str(path), "-t", "cpu"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
+    )
     assert process.stderr is not None
     line = process.stderr.readline()  # the first call is measured
     assert line.startswith("1/20"), line
