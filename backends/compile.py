@@ -122,10 +122,9 @@ def _write(
     write_text(place / AFTER, print_graph(after))
     write_text(place / PLACEMENT, json.dumps([asdict(row) for row in placement], indent=1) + "\n")
 
-    costs = {label: node_cost(node) for node, label in node_labels(after).items()}
-    weights = {
-        label: sum(v.type.bytes for v in node.operands if v.is_constant) for node, label in node_labels(after).items()
-    }
+    labels = node_labels(after)
+    costs = {label: node_cost(node) for node, label in labels.items()}
+    weights = {label: sum(v.type.bytes for v in node.operands if v.is_constant) for node, label in labels.items()}
     calls = [
         CallSpec(
             call.symbol,

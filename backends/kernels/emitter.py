@@ -421,10 +421,6 @@ class Emitter:
         bound = high if isinstance(high, Vector) else self.constant(high, x.lanes, x.dtype)
         return self.select(x.greater(bound), bound, x)
 
-    def round_even(self, x: Vector) -> Vector:
-        """The nearest integers, halves to the even one."""
-        return self._intrinsic(f"llvm.rint.v{x.lanes}f32", x)
-
     def round_to_integer(self, x: Vector) -> Vector:
         """The nearest 32-bit integers, halves to the even one, of numbers that fit."""
         result = ir.VectorType(_I32, x.lanes)
@@ -468,13 +464,6 @@ class Emitter:
         """The same bits as another type; lanes change with the width of the elements."""
         lanes = x.lanes * x.dtype.bytes // dtype.bytes
         return Vector(self, self.builder.bitcast(x.value, ir.VectorType(_ELEMENTS[dtype], lanes)), dtype)
-
-    def sum_lanes(self, x: Vector) -> Vector:
-        """The sum of all lanes, as a vector of one, halves added to halves."""
-        while x.lanes > 1:
-            half = x.lanes // 2
-            x = self.part(x, 0, half) + self.part(x, half, half)
-        return x
 
     def prefetch(self, pointer: Pointer, *, level: int = 3) -> None:
         """Ask for the line of an address, 3 for the nearest cache, 1 for the farthest; it need not be readable."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from nascompiler.backends.cpu.implementation import WRITTEN, Implementation
-from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.kernels.numba_object import jit
 from nascompiler.ir.types import Array, TensorType
 
@@ -53,6 +52,3 @@ def _guarded(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Array, Array
     array = memory[_CANARY : _CANARY + size].view(dtype).reshape(shape)
     array[...] = np.nan if dtype.kind == "f" else np.iinfo(dtype).max
     return memory, array
-
-
-__all__ = ["Kernel", "compiled", "run_implementation"]
