@@ -22,6 +22,12 @@ UNROLL = 2
 """Groups of terms between two branches."""
 
 
+def product_arrays(dots: Dots, x: DType, requantization: Requantization, staged: bool) -> dict[str, DType]:
+    """The arrays of an integer product in order, with a workspace where rows are staged."""
+    read = {"x": x, "weight": dots.weight, "offset": DType.I32, **requantization.pointers}
+    return {**read, "result": requantization.dtype, **({"workspace": dots.x} if staged else {})}
+
+
 @dataclass(frozen=True)
 class GemmInt8(Kernel):
     """result [m, n] = requantised(x [m, k] @ weight [k, n] + offset [n]), m >= rows.
@@ -44,10 +50,7 @@ class GemmInt8(Kernel):
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        dots = Dots.of(self.isa)
-        read = {"x": self.x_dtype, "weight": dots.weight, "offset": DType.I32, **self.requantization.pointers}
-        written = {"result": self.requantization.dtype, **({"workspace": dots.x} if self.staged else {})}
-        return {**read, **written}
+        return product_arrays(Dots.of(self.isa), self.x_dtype, self.requantization, self.staged)
 
     @property
     def sizes(self) -> tuple[str, ...]:

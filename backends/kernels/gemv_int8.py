@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from nascompiler.backends.kernels.dots import Dots, add_dots_of_columns, stage
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer
-from nascompiler.backends.kernels.gemm_int8 import finish_tile
+from nascompiler.backends.kernels.gemm_int8 import finish_tile, product_arrays
 from nascompiler.backends.kernels.gemv import PREFETCH_BYTES
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.requantize import Requantization
@@ -39,10 +39,7 @@ class GemvInt8(Kernel):
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        dots = Dots.of(self.isa)
-        read = {"x": self.x_dtype, "weight": dots.weight, "offset": DType.I32, **self.requantization.pointers}
-        written = {"result": self.requantization.dtype, **({"workspace": dots.x} if self.staged else {})}
-        return {**read, **written}
+        return product_arrays(Dots.of(self.isa), self.x_dtype, self.requantization, self.staged)
 
     @property
     def sizes(self) -> tuple[str, ...]:
