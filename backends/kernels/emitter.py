@@ -26,6 +26,7 @@ _ELEMENTS: dict[DType, Any] = {
     DType.I16: ir.IntType(16),
     DType.U16: ir.IntType(16),
     DType.I32: _I32,
+    DType.U32: _I32,
     DType.I64: _I64,
 }
 
