@@ -14,9 +14,8 @@ before, as in the product of float32 vectors (gemm.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -41,13 +40,19 @@ ROW_TILES = 2
 """Tiles of rows that meet a panel of columns."""
 
 _LARGEST = 127.0
-"""What the largest number of a row or a column becomes."""
+"""What the largest number of a row or a column is in units of the first slice."""
 
-_STEP = 254.0
+_STEP = 256.0
 """How much more a unit of a slice is worth than one of the next."""
 
-_ROUND = 1.5 * 2.0**23
-"""Added to a small float it rounds it to the nearest integer, which is in the low bits."""
+_UNIT = _STEP ** (SLICES - 1)
+"""Units of the last slice in one of the first."""
+
+_MOVE = 128 * (_UNIT + _STEP + 1)
+"""Added to a number it makes each of its signed digits an unsigned one."""
+
+_TOGETHER = 4
+"""Rows that are staged together, so that none waits for its scale alone."""
 
 _LEAST = 2.0**-100
 """A row whose numbers are all smaller counts as zero."""
@@ -62,7 +67,7 @@ _SUMS = ROW_TILES * SLICES * TILE
 """Bytes that the sums of a pair of tiles take."""
 
 _SCALES = ROW_TILES * TILE_ROWS * DType.F32.bytes
-"""Bytes that the scales of the rows of a pair of tiles take."""
+"""Bytes that the scales of the rows of a pair of tiles and their inverses take."""
 
 _UNDER_WAY = 3
 """Pairs of tiles with scales in use: one is finished while the next is multiplied and the one after that staged."""
@@ -113,8 +118,8 @@ class GemmSlices(Kernel):
         panels = (n["n"] + (LANES - 1)) // LANES
         image_pairs = (n["m"] + (n["tile_rows"] * ROW_TILES - 1)) // (n["tile_rows"] * ROW_TILES)
         pairs = image_pairs * n["images"] if self.gate else image_pairs
-        kept, slots = (pairs, pairs * n["blocks"]) if self.panels_outside else (e.index(_UNDER_WAY), n["blocks"] + 1)
-        memory = p["workspace"] + n["chunk"] * (slots * SLOT + kept * _SCALES + _SUMS)
+        kept, slots = (pairs, pairs) if self.panels_outside else (e.index(2), e.index(1))
+        memory = p["workspace"] + n["chunk"] * (slots * n["blocks"] * SLOT + kept * _SCALES + _SUMS)
         work = _Work(self, e, p, n, self.tiles(e), image_pairs, kept, memory)
 
         first, last = share(e, panels if self.panels_outside else pairs, n)
@@ -128,19 +133,11 @@ class GemmSlices(Kernel):
 
         with e.when(start < stop):
             work.registers.configure(p["tiles"])
-            pair, _ = item(start)
-            work.measure(pair)
-            with e.loop(0, n["blocks"]) as block:
-                for tile in range(ROW_TILES):
-                    work.stage(pair, block.index, tile, 0, n["tile_rows"])
             with e.loop(start, stop) as loop:
                 pair, panel = item(loop.index)
-                stages = panel.equals(first if self.panels_outside else panels - 1)
-                following = e.index(e.smaller(pair + 1, pairs - 1))
-                with e.when(stages):
-                    work.measure(following)
-                before = item(e.larger(loop.index - 1, start))
-                work.multiply(pair, panel, following, stages, before, loop.index > start)
+                with e.when(panel.equals(first if self.panels_outside else 0)):
+                    work.stage(pair)
+                work.multiply(pair, panel, item(e.larger(loop.index - 1, start)), loop.index > start)
             for tile in range(ROW_TILES):
                 work.finish(*item(stop - 1), tile, 0, n["tile_rows"])
             work.registers.release()
@@ -171,24 +168,14 @@ class _Work:
         return image * n["m"] + within
 
     def scales(self, pair: Index, tile: int) -> Pointer:
-        """Where the scales of the rows of a tile are kept."""
+        """Where the scales of the rows of a tile are kept, and behind them their inverses."""
         place = (pair % self.kept * ROW_TILES + tile) * TILE_ROWS
         return (self.memory + _SUMS).cast(DType.F32) + place
 
-    def staged(self, pair: Index, block: Number, tile: int) -> Pointer:
-        """Where a block of terms of a tile of rows is staged.
-
-        With rows outside there is one slot more than a pair needs, and pairs follow each other in a ring: the slot of a
-        block is free when the next block of the pair is multiplied, and takes the next block of the following pair.
-        """
-        e, blocks = self.e, self.n["blocks"]
-        if self.kernel.panels_outside:
-            slot = pair * blocks + block
-        else:
-            slots = blocks + 1
-            slot = (slots - pair % slots) + block  # since `blocks` is -1 modulo the slots
-            slot = e.choose(slot < slots, slot, slot - slots)
-        return self.memory + (self.kept * _SCALES + _SUMS) + slot * SLOT + tile * (SLICES * TILE)
+    def staged(self, pair: Index, tile: int) -> Pointer:
+        """Where a tile of rows is staged: [blocks, ROW_TILES, SLICES, 16 rows, 64]."""
+        start = self.memory + (self.kept * _SCALES + _SUMS) + tile * (SLICES * TILE)
+        return start + pair * self.n["blocks"] * SLOT if self.kernel.panels_outside else start
 
     def terms(self, pair: Index, row: Index, place: Number) -> Vector:
         """A vector of terms of a row, times its gate."""
@@ -198,88 +185,70 @@ class _Work:
             value = value * e.load(p["gate"] + pair // self.image_pairs * k + place, LANES)
         return value
 
-    def measure(self, pair: Index) -> None:
-        """Keep the scale of each row of a pair: its largest number divided by _LARGEST."""
+    def stage(self, pair: Index) -> None:
+        """Stage the rows of a pair of tiles, some at a time, and keep their scales."""
         e, n = self.e, self.n
         for tile in range(ROW_TILES):
-            row, scales = self.row(pair, tile), self.scales(pair, tile)
-            with e.loop(0, n["tile_rows"], unroll=1) as line:
-                bits = [e.constant(0, LANES, DType.I32)]
-                with e.loop(0, n["k"], LANES, bits, unroll=2) as loop:
-                    place = e.smaller(loop.index, n["k"] - LANES)
-                    value = self.terms(pair, line.index + row, place)
-                    size = e.bits(value, DType.I32) & 0x7FFFFFFF  # in the order of the numbers, NaN last
-                    loop.values = [e.at_least(size, loop.values[0])]
-                largest = loop.values[0]
-                for step in (8, 4, 2, 1):
-                    largest = e.at_least(largest, e.shuffle(largest, largest, [(i ^ step) for i in range(LANES)]))
-                value = e.bits(e.part(largest, 0, 1), DType.F32)
-                e.store(e.at_least(value, _LEAST) * (1 / _LARGEST), scales + line.index)
+            first, scales, staged = self.row(pair, tile), self.scales(pair, tile), self.staged(pair, tile)
 
-    def stage(self, pair: Index, block: Index, tile: int, first: Number, last: Number) -> None:
-        """Stage a block of terms of some rows of a tile: [SLICES, 16 rows, 64]; a lane has terms 16 apart.
+            def lines(start: Number) -> list[Index]:
+                return [e.index(e.smaller(e.index(start) + i, n["tile_rows"] - 1)) for i in range(_TOGETHER)]
 
-        Vectors that would end behind a row move back: what they repeat meets weights of zero. So does what is left of a
-        block of one vector or two.
-        """
+            def measured(start: Number) -> list[Vector]:
+                scale = self.measure(pair, [line + first for line in lines(start)])
+                return [scale, _UNIT / scale]
+
+            # The scales of the next rows are found beside the slices of these, which need not wait for theirs.
+            with e.loop(0, n["tile_rows"], _TOGETHER, measured(0), unroll=1) as loop:
+                scale, inverse = loop.values
+                loop.values = measured(loop.index + _TOGETHER)
+                places_of_rows = lines(loop.index)
+                rows = [line + first for line in places_of_rows]
+                inverses = []
+                for i, line in enumerate(places_of_rows):
+                    e.store(e.part(scale, i, 1), scales + line)
+                    inverses.append(e.shuffle(inverse, inverse, [i] * LANES))
+                long = (n["k"] + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
+                for start, stop, vectors in ((0, long, 4), (long, n["blocks"], 2)):
+                    with e.loop(start, stop, unroll=1) as block:
+                        target = staged + block.index * SLOT
+                        places = [e.smaller(block.index * BLOCK + i * LANES, n["k"] - LANES) for i in range(vectors)]
+                        for row, line, factor in zip(rows, places_of_rows, inverses, strict=True):
+                            terms = [self.terms(pair, row, place) for place in places]
+                            _store_slices(e, terms, factor, target + line * TILE_BYTES)
+
+    def measure(self, pair: Index, rows: Sequence[Index]) -> Vector:
+        """The largest numbers of _TOGETHER rows, each divided by the largest number of units, in a lane for each row."""
         e, n = self.e, self.n
-        row, scales, target = self.row(pair, tile), self.scales(pair, tile), self.staged(pair, block, tile)
-        start = block * BLOCK
+        with e.loop(0, n["k"], LANES, [e.constant(0, LANES, DType.I32)] * len(rows), unroll=2) as loop:
+            place = e.smaller(loop.index, n["k"] - LANES)
+            sizes = [e.bits(self.terms(pair, row, place), DType.I32) & 0x7FFFFFFF for row in rows]  # NaN is largest
+            loop.values = [e.at_least(size, most) for size, most in zip(sizes, loop.values, strict=True)]
+        joined, width = loop.values, LANES
+        while len(joined) > 1:
+            width //= 2
+            low = [i % width + i // width * 2 * width for i in range(LANES)]
+            pairs = zip(joined[::2], joined[1::2], strict=True)
+            joined = [e.at_least(e.shuffle(a, b, low), e.shuffle(a, b, [i + width for i in low])) for a, b in pairs]
+        (most,) = joined
+        while width > 1:
+            width //= 2
+            most = e.at_least(most, e.shuffle(most, most, [i ^ width for i in range(LANES)]))
+        most = e.shuffle(most, most, [i % len(rows) * (LANES // len(rows)) for i in range(LANES)])
+        return e.at_least(e.bits(most, DType.F32), _LEAST) * (1 / _LARGEST)
 
-        def lines(vectors: int) -> None:
-            places = [e.smaller(start + i * LANES, n["k"] - LANES) for i in range(vectors)]
-            with e.loop(first, last, unroll=1) as line:
-                inverse = 1 / e.broadcast(scales + line.index, LANES)
-                values = [self.terms(pair, line.index + row, place) * inverse for place in places]
-                at = (target + line.index * TILE_BYTES).cast(DType.I32)
-                shifted = e.constant(_ROUND, LANES)
-                for number in range(SLICES):
-                    rounded = [v + shifted for v in values] if number == 0 else [
-                        e.multiply_add(v, e.constant(_STEP, LANES), shifted) for v in values
-                    ]
-                    e.store(_low_bytes(e, rounded), at + number * (TILE // 4))
-                    whole = [r - shifted for r in rounded]
-                    values = [v - w for v, w in zip(values, whole, strict=True)] if number == 0 else [
-                        e.multiply_add(v, e.constant(_STEP, LANES), 0 - w) for v, w in zip(values, whole, strict=True)
-                    ]
-
-        is_short = start + 2 * LANES >= n["k"]
-        with e.when(is_short):
-            lines(2)
-        with e.when(e.neither(is_short)):
-            lines(4)
-
-    def multiply(
-        self,
-        pair: Index,
-        panel: Index,
-        following: Index,
-        stages: Condition,
-        before: tuple[Index, Index],
-        has_before: Condition,
-    ) -> None:
-        """Leave in `sums` the products of a pair of tiles of rows and a panel.
-
-        Tiles are multiplied beside the other instructions. So while they are, the item `before` is finished, and with
-        one of its panels a pair's `following` one is staged.
-        """
+    def multiply(self, pair: Index, panel: Index, before: tuple[Index, Index], has_before: Condition) -> None:
+        """Leave in `sums` the products of a pair of tiles of rows and a panel, and meanwhile finish the item `before`."""
         e, n, registers = self.e, self.n, self.registers
         weight = self.p["weight"] + panel * n["blocks"] * (SLICES * TILE)
         rows = (n["tile_rows"] + n["blocks"] - 1) // n["blocks"]
         for tile in range(ROW_TILES * SLICES):
             registers.zero(tile)
         with e.loop(0, n["blocks"], unroll=1) as block:
-            done = e.smaller(block.index * rows, n["tile_rows"])
-            finish = partial(self.finish, *before, first=done, last=e.smaller(done + rows, n["tile_rows"]))
-            half = n["tile_rows"] // 2
-            stage = partial(self.stage, following, block.index)
-            aside: list[tuple[Condition, Callable[[], None]]] = [
-                (has_before, partial(finish, tile=0)),
-                *((stages, partial(stage, tile, *part)) for tile in range(ROW_TILES) for part in ((0, half), (half, n["tile_rows"]))),
-                (has_before, partial(finish, tile=1)),
-            ]
-            x, columns = self.staged(pair, block.index, 0), weight + block.index * (SLICES * TILE)
-            number, held = 0, None
+            first = e.smaller(block.index * rows, n["tile_rows"])
+            last = e.smaller(first + rows, n["tile_rows"])
+            x, columns = self.staged(pair, 0) + block.index * SLOT, weight + block.index * (SLICES * TILE)
+            held = None
             for weights, met in _PRODUCTS:
                 registers.load(_WEIGHT, columns + weights * TILE, TILE_BYTES)
                 for tile, slice in met:
@@ -287,11 +256,9 @@ class _Work:
                         registers.load(_X, x + (tile * SLICES + slice) * TILE, TILE_BYTES)
                         held = tile, slice
                     registers.dot(tile * SLICES + slice + weights, _X, _WEIGHT, DType.I8)
-                    number += 1
-                    if number % 2 == 0:
-                        condition, work = aside[number // 2 - 1]
-                        with e.when(condition):
-                            work()
+                if weights < ROW_TILES:
+                    with e.when(has_before):
+                        self.finish(*before, weights, first, last)
         for tile in range(ROW_TILES * SLICES):
             registers.store(tile, self.sums + tile * (TILE // 4), TILE_BYTES)
 
@@ -313,13 +280,29 @@ class _Work:
             e.store(activate(e, value, self.kernel.activation), p["result"] + place)
 
 
-def _low_bytes(e: Emitter, vectors: Sequence[Vector]) -> Vector:
-    """The lowest bytes of each lane of up to four vectors in one lane, the first one lowest."""
-    lanes = [e.bits(v, DType.U32) for v in vectors]
-    joined = lanes[0] & 0xFF
-    for i, lane in enumerate(lanes[1:], 1):
-        joined = joined | (lane << 8 * i) & (0xFF << 8 * i)
-    return e.bits(joined, DType.I32)
+def _store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, target: Pointer) -> None:
+    """Store two or four vectors of terms, times a factor, as SLICES slices of a row of a tile: [SLICES, 16 rows, 64].
+
+    A lane takes terms 16 apart. With two vectors the rest of the row is what it may, to meet weights of zero.
+    """
+    # Digits to the base 256 from -128 on: bytes of a number moved by 128 in each of them, less 128 again.
+    moved = [e.bits(e.round_to_integer(e.multiply_add(t, factor, e.constant(_MOVE, LANES))), DType.U32) for t in terms]
+    even, odd = 0x00FF00FF, 0xFF00FF00
+    ends, middles = [], []  # bytes 0 and 2 of two neighbours, and byte 1
+    for a, b in zip(moved[::2], moved[1::2], strict=True):
+        ends.append(a & even | b << 8 & odd)
+        middles.append(a >> 8 & even | b & odd)
+    if len(ends) == 2:
+        low, high = 0x0000FFFF, 0xFFFF0000
+        slices = [
+            ends[0] >> 16 & low | ends[1] & high,
+            middles[0] & low | middles[1] << 16 & high,
+            ends[0] & low | ends[1] << 16 & high,
+        ]
+    else:
+        slices = [ends[0] >> 16, middles[0], ends[0]]
+    for number, value in enumerate(slices):
+        e.store(e.bits(value ^ 0x80808080, DType.I32), target.cast(DType.I32) + number * (TILE // 4))
 
 
 def pack_slices(weight: Array) -> dict[str, Array]:
@@ -328,10 +311,8 @@ def pack_slices(weight: Array) -> dict[str, Array]:
     largest = np.abs(weight).max(axis=0).astype(np.float64)
     scale = np.where(largest > 0, largest, 1) / _LARGEST
     rest = weight.astype(np.float64) / scale
-    slices = []
-    for _ in range(SLICES):
-        slices.append(np.rint(rest).astype(np.int8))
-        rest = (rest - slices[-1]) * _STEP
+    moved = (np.rint(rest * _UNIT) + _MOVE).astype(np.int32)
+    slices = [((moved >> 8 * i & 0xFF) - 128).astype(np.int8) for i in reversed(range(SLICES))]
     first = np.arange(4 * blocks_of(k))[:, None] * LANES
     terms = np.minimum(first, k - LANES) + np.arange(LANES)  # as `stage` reads x
     parts = np.where((terms >= first)[..., None], np.stack(slices)[:, terms], np.int8(0))  # [SLICES, vectors, 16, N]
@@ -345,8 +326,8 @@ def pack_slices(weight: Array) -> dict[str, Array]:
 def workspace_bytes(rows: int, images: int, k: int, tile_rows: int, panels_outside: bool) -> int:
     """What a chunk needs of the workspace."""
     pairs = -(-rows // (tile_rows * ROW_TILES)) * images
-    kept, slots = (pairs, pairs * blocks_of(k)) if panels_outside else (_UNDER_WAY, blocks_of(k) + 1)
-    return _SUMS + kept * _SCALES + slots * SLOT
+    kept, slots = (pairs, pairs) if panels_outside else (2, 1)
+    return _SUMS + kept * _SCALES + slots * blocks_of(k) * SLOT
 
 
 def blocks_of(k: int) -> int:
