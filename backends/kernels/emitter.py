@@ -383,6 +383,11 @@ class Emitter:
         value = self.builder.asm(ir.FunctionType(type, [type]), "", f"={constraint},0", [vector.value], False)
         return Vector(self, value, vector.dtype)
 
+    def opaque_pointer(self, pointer: Pointer) -> Pointer:
+        """The same address, of which LLVM does not know how it was made, so that it does not see what loads share."""
+        address = self.builder.asm(ir.FunctionType(_ADDRESS, [_ADDRESS]), "", "=r,0", [pointer.address], False)
+        return Pointer(self, address, pointer.dtype)
+
     def permute_pairs(self, a: Vector, index: Vector, b: Vector) -> Vector:
         """The 16-bit elements of `a` followed by `b` at an index, whose higher bits count for nothing; AVX-512."""
         return self._intrinsic("llvm.x86.avx512.vpermi2var.hi.512", a, index, b)
