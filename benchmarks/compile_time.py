@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from nascompiler import api
+from nascompiler.architecture import expanded
 from nascompiler.cli.common import table
 from nascompiler.ir.files import save
 
@@ -45,7 +46,7 @@ def networks(name: str, folder: Path) -> dict[str, Path]:
 
     How good the ranges are makes no difference to the code.
     """
-    network = api.expanded(api.load(name))
+    network = expanded(api.load(name))
     files = {"float32": folder / "float32.nir", "int8": folder / "int8.nir"}
     save(network, files["float32"])
     save(api.quantize(network, method="min-max", samples=4, evaluate=4).graph, files["int8"])
