@@ -67,7 +67,7 @@ _SUMS = ROW_TILES * SLICES * TILE
 """Bytes that the sums of a pair of tiles take."""
 
 _SCALES = ROW_TILES * TILE_ROWS * DType.F32.bytes
-"""Bytes that the scales of the rows of a pair of tiles and their inverses take."""
+"""Bytes that the scales of the rows of a pair of tiles take."""
 
 _UNDER_WAY = 3
 """Pairs of tiles with scales in use: one is finished while the next is multiplied and the one after that staged."""
@@ -140,8 +140,8 @@ class GemmSlices(Kernel):
                 is_first = e.both(pair.equals(0 if self.panels_outside else first), pairs > 1)
                 before = item(e.larger(loop.index - 1, start))
                 work.multiply(pair, panel, is_first, before, loop.index > start)
-            for tile in range(ROW_TILES):
-                work.finish(*item(stop - 1), tile, 0, n["tile_rows"])
+            with e.loop(0, ROW_TILES) as tiles:
+                work.finish(*item(stop - 1), tiles.index, e.index(0), n["tile_rows"])
             work.registers.release()
 
 
@@ -162,19 +162,19 @@ class _Work:
     def sums(self) -> Pointer:
         return self.memory.cast(DType.I32)
 
-    def row(self, pair: Index, tile: int) -> Number:
+    def row(self, pair: Index, tile: Number) -> Number:
         """The first row of a tile; the last tiles of an image end with it."""
         n = self.n
         image, number = pair // self.image_pairs, pair % self.image_pairs
         within = self.e.smaller((number * ROW_TILES + tile) * n["tile_rows"], n["m"] - n["tile_rows"])
         return image * n["m"] + within
 
-    def scales(self, pair: Index, tile: int) -> Pointer:
-        """Where the scales of the rows of a tile are kept, and behind them their inverses."""
+    def scales(self, pair: Index, tile: Number) -> Pointer:
+        """Where the scales of the rows of a tile are kept."""
         place = (pair % self.kept * ROW_TILES + tile) * TILE_ROWS
         return (self.memory + _SUMS).cast(DType.F32) + place
 
-    def staged(self, pair: Index, tile: int) -> Pointer:
+    def staged(self, pair: Index, tile: Number) -> Pointer:
         """Where a tile of rows is staged: [blocks, ROW_TILES, SLICES, 16 rows, 64]."""
         start = self.memory + (self.kept * _SCALES + _SUMS) + tile * (SLICES * TILE)
         return start + pair * self.n["blocks"] * SLOT if self.kernel.panels_outside else start
@@ -188,36 +188,42 @@ class _Work:
         return value
 
     def stage(self, pair: Index) -> None:
-        """Stage the rows of a pair of tiles, some at a time, and keep their scales."""
+        """Stage the rows of a pair of tiles, some at a time, and keep their scales.
+
+        The scales of the next rows are found beside the slices of these, which need not wait for theirs.
+        """
         e, n = self.e, self.n
-        for tile in range(ROW_TILES):
-            first, scales, staged = self.row(pair, tile), self.scales(pair, tile), self.staged(pair, tile)
+        nothing = [e.constant(0, LANES)] * 2
+        with e.loop(0, ROW_TILES, unroll=1) as tiles:
+            row = self.row(pair, tiles.index)
 
-            def lines(start: Number) -> list[Index]:
-                return [e.index(e.smaller(e.index(start) + i, n["tile_rows"] - 1)) for i in range(_TOGETHER)]
+            def lines(start: Index) -> list[Index]:
+                return [e.index(e.smaller(start + i, n["tile_rows"] - 1)) for i in range(_TOGETHER)]
 
-            def measured(start: Number, first: Number = first) -> list[Vector]:
-                scale = self.measure(pair, [line + first for line in lines(start)])
-                return [scale, _UNIT / scale]
-
-            # The scales of the next rows are found beside the slices of these, which need not wait for theirs.
-            with e.loop(0, n["tile_rows"], _TOGETHER, measured(0), unroll=1) as loop:
+            with e.loop(-_TOGETHER, n["tile_rows"], _TOGETHER, nothing, unroll=1) as loop:
                 scale, inverse = loop.values
-                loop.values = measured(loop.index + _TOGETHER)
-                places_of_rows = lines(loop.index)
-                rows = [line + first for line in places_of_rows]
-                inverses = []
-                for i, line in enumerate(places_of_rows):
-                    e.store(e.part(scale, i, 1), scales + line)
-                    inverses.append(e.shuffle(inverse, inverse, [i] * LANES))
-                long = (n["k"] + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
-                for start, stop, vectors in ((0, long, 4), (long, n["blocks"], 2)):
-                    with e.loop(start, stop, unroll=1) as block:
-                        target = staged + block.index * SLOT
-                        places = [e.smaller(block.index * BLOCK + i * LANES, n["k"] - LANES) for i in range(vectors)]
-                        for row, line, factor in zip(rows, places_of_rows, inverses, strict=True):
-                            terms = [self.terms(pair, row, place) for place in places]
-                            _store_slices(e, terms, factor, target + line * TILE_BYTES)
+                following = self.measure(pair, [line + row for line in lines(loop.index + _TOGETHER)])
+                loop.values = [following, _UNIT / following]
+                with e.when(loop.index >= 0):
+                    self.stage_rows(pair, tiles.index, row, lines(loop.index), scale, inverse)
+
+    def stage_rows(
+        self, pair: Index, tile: Index, row: Number, lines: Sequence[Index], scale: Vector, inverse: Vector
+    ) -> None:
+        """Stage some lines of a tile that begins with a row; scales and inverses have a lane for each."""
+        e, n = self.e, self.n
+        scales, staged = self.scales(pair, tile), self.staged(pair, tile)
+        factors = [e.shuffle(inverse, inverse, [i] * LANES) for i in range(len(lines))]
+        for i, line in enumerate(lines):
+            e.store(e.part(scale, i, 1), scales + line)
+        long = (n["k"] + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
+        for first, last, vectors in ((0, long, 4), (long, n["blocks"], 2)):
+            with e.loop(first, last, unroll=1) as block:
+                target = staged + block.index * SLOT
+                places = [e.smaller(block.index * BLOCK + i * LANES, n["k"] - LANES) for i in range(vectors)]
+                for line, factor in zip(lines, factors, strict=True):
+                    terms = [self.terms(pair, line + row, place) for place in places]
+                    _store_slices(e, terms, factor, target + line * TILE_BYTES)
 
     def measure(self, pair: Index, rows: Sequence[Index]) -> Vector:
         """The largest numbers of _TOGETHER rows, in units of the first slice, in a lane for each row."""
@@ -272,7 +278,7 @@ class _Work:
         for tile in range(ROW_TILES * SLICES):
             registers.store(tile, self.sums + tile * (TILE // 4), TILE_BYTES)
 
-    def finish(self, pair: Index, panel: Index, tile: int, first: Number, last: Number) -> None:
+    def finish(self, pair: Index, panel: Index, tile: Number, first: Number, last: Number) -> None:
         """Store the results of some rows of a tile from its sums."""
         e, n, p = self.e, self.n, self.p
         column = e.smaller(panel * LANES, n["n"] - LANES)
@@ -280,7 +286,7 @@ class _Work:
         row, scales = self.row(pair, tile), self.scales(pair, tile)
         steps = [e.constant(_STEP**-i, LANES) for i in range(SLICES)]
         with e.loop(first, last, unroll=1) as line:
-            at = self.sums + tile * SLICES * (TILE // 4) + line.index * LANES
+            at = self.sums + tile * (SLICES * TILE // 4) + line.index * LANES
             sums = [e.convert(e.load(at + i * (TILE // 4), LANES), DType.F32) for i in range(SLICES)]
             total = e.multiply_add(sums[1], steps[1], e.multiply_add(sums[2], steps[2], sums[0]))
             value = e.multiply_add(total * e.broadcast(scales + line.index, LANES), scale, bias)
