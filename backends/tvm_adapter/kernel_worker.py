@@ -24,11 +24,11 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from nascompiler.backends.cpu.bound import aligned
 from nascompiler.backends.cpu.choice import Choice, variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.exactness import Exactness, exactness
 from nascompiler.backends.measure.interleaved import measure_interleaved
+from nascompiler.backends.memory import aligned
 from nascompiler.backends.store import Outcome
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.ir.evaluate import evaluate
