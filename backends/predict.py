@@ -69,5 +69,5 @@ def known_row(node: Node, target: Target, tuning: Tuning | None) -> Row | None:
     """The row of the variant that would compute the node, or None when none was measured."""
     if tuning is None:
         return None
-    available = variants(KernelCall.of(node), target)
+    available = variants(KernelCall.of(node), target, tuning)
     return tuning.best(available, next(iter(available)))

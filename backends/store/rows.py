@@ -26,7 +26,7 @@ class Row:
 
     `median_ns` and `spread_ns` (median absolute deviation) are of `repeats` runs. `gain` is the time of the default
     over that of this variant, by the median of the rounds in which both ran: 1 for the default itself. A failure has
-    no figures, but `detail` in words.
+    no figures, but `detail` in words. `schedule` is the text of a schedule that was searched for, see `tvm_adapter`.
     """
 
     variant: str
@@ -36,6 +36,7 @@ class Row:
     repeats: int = 0
     gain: float = 0.0
     detail: str = ""
+    schedule: str = ""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ MIGRATIONS: Sequence[str] = (
         PRIMARY KEY (call, session, variant)
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE measurement ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
 )
 """Entry i takes a file from version i to i + 1 of the schema; a new file goes through all of them."""
 
@@ -73,7 +74,7 @@ class Store:
             db.execute("INSERT OR REPLACE INTO tuning VALUES (?, ?, ?)", (call_id, session_id, tuning.noise))
             db.execute("DELETE FROM measurement WHERE call = ? AND session = ?", (call_id, session_id))
             db.executemany(
-                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(call_id, session_id, *_values(row)) for row in tuning.rows],
             )
 
@@ -155,12 +156,12 @@ class Store:
 
 def _values(row: Row) -> tuple[object, ...]:
     figures = (row.median_ns, row.spread_ns, row.repeats, row.gain)
-    return (row.variant, row.outcome.value, *figures, row.detail)
+    return (row.variant, row.outcome.value, *figures, row.detail, row.schedule)
 
 
 def _rows(db: sqlite3.Connection, call: int, session: int) -> tuple[Row, ...]:
     rows = db.execute(
-        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail FROM measurement "
+        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail, schedule FROM measurement "
         "WHERE call = ? AND session = ?",
         (call, session),
     )

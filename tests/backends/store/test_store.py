@@ -13,7 +13,11 @@ from nascompiler.backends.measure.latency import Kind
 from nascompiler.backends.store import Outcome, Row, Session, Store, Tuning
 from nascompiler.backends.store.store import VERSION
 
-ROWS = (Row("a", median_ns=10.5, spread_ns=0.5, repeats=7, gain=1.0), Row("b", Outcome.TIME_OUT, detail="slow"))
+ROWS = (
+    Row("a", median_ns=10.5, spread_ns=0.5, repeats=7, gain=1.0),
+    Row("b", Outcome.TIME_OUT, detail="slow"),
+    Row("c", median_ns=9.5, spread_ns=0.5, repeats=7, gain=1.1, schedule="[[],[]]"),
+)
 
 
 def tuning(*rows: Row, fresh: bool = True) -> Tuning:
