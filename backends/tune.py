@@ -121,16 +121,16 @@ def tune_graph(
 ) -> TuningResult:
     """Measure the calls of a graph whose kernels are assigned, on one thread, and keep what is found.
 
-    Each call is kept as soon as it is measured, in the first store of `known` (default: the overlay), and is not
-    measured again by the same version of the kernels unless `again`. No call is begun after `budget_s`; with
-    `metaschedule`, what is left of it goes to the search for schedules. Raises TuningError when nothing could be
+    Each call is kept as soon as it is measured, in the first store of `known` (default: the overlay). What was measured
+    here by the same version of the kernels is not measured again unless `again`. No call is begun after `budget_s`;
+    with `metaschedule`, what is left of it goes to the search for schedules. Raises TuningError when nothing could be
     measured though something was tried, DeviceError when the machine cannot measure.
     """
     began = time.monotonic()
     known = known_measurements() if known is None else known
     nodes = timed_calls(graph)
     tunings = known.tunings(nodes, target.fingerprint)
-    todo = [key for key in nodes if again or key not in tunings or not tunings[key].fresh]
+    todo = [key for key in nodes if again or key not in tunings or not tunings[key].fresh or tunings[key].shipped]
     todo.sort(key=lambda key: _priority(nodes[key], target, tunings.get(key)), reverse=True)
     labels = node_labels(graph)
     results = {key: _result(nodes[key], labels, target, tunings.get(key)) for key in nodes}

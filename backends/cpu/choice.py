@@ -144,7 +144,8 @@ def _choice(call: KernelCall, target: Target, tuning: Tuning | None) -> Choice:
     best = None if tuning is None else tuning.best(available, default)
     if tuning is None or best is None:
         return Choice(default, available[default], "default: no measurement")
-    why = f"{tuning.kind.value} {best.median_ns / 1000:.1f} µs"
+    where = " for the base that ships" if tuning.shipped else ""
+    why = f"{tuning.kind.value}{where} {best.median_ns / 1000:.1f} µs"
     reference = tuning.measured.get(default)
     if best is reference:
         why += f", the default: nothing is faster by more than {tuning.noise:.0%}"

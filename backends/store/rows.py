@@ -58,13 +58,15 @@ class Session:
 class Tuning:
     """All rows of a call from one session; gains within `noise` (0.02 for 2 %) of 1 say nothing.
 
-    `fresh` says that the kernels measured are those of this version.
+    `fresh` says that the kernels measured are those of this version, `shipped` that it was another machine of the same
+    kind that was measured, for the base that ships.
     """
 
     rows: tuple[Row, ...]
     noise: float
     kind: Kind
     fresh: bool
+    shipped: bool = False
 
     @property
     def measured(self) -> dict[str, Row]:

@@ -1,12 +1,18 @@
-"""One file of measurements (SQLite). Processes may write to it at the same time."""
+"""One file of measurements (SQLite). Processes may write to it at the same time.
+
+A file that is only read may be compressed (.gz), to a tenth of its size.
+"""
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from nascompiler.backends.errors import StoreError
@@ -121,18 +127,26 @@ class Store:
         try:
             if not self.read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            mode = "ro&immutable=1" if self.read_only else "rwc"
-            uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+            with closing(self._connect()) as db:
                 self._migrate(db)
                 with db:
                     yield db
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise StoreError(
                 f"cannot use the measurements in {self.path}: {error}; move the file away to begin a new one"
             ) from None
         except OSError as error:
-            raise StoreError(f"cannot write {self.path}: {error.strerror or error}") from None
+            action = "read" if self.read_only else "write"
+            raise StoreError(f"cannot {action} {self.path}: {error.strerror or error}") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path.suffix == ".gz":
+            db = sqlite3.connect(":memory:")
+            state = self.path.stat()
+            db.deserialize(_decompressed(self.path, (state.st_mtime_ns, state.st_size)))
+            return db
+        mode = "ro&immutable=1" if self.read_only else "rwc"
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S)
 
     def _migrate(self, db: sqlite3.Connection) -> None:
         ((version,),) = db.execute("PRAGMA user_version")
@@ -152,6 +166,13 @@ class Store:
         db.execute(f"PRAGMA user_version = {VERSION}")
         db.execute("COMMIT")
         db.isolation_level = "DEFERRED"
+
+
+@lru_cache(maxsize=1)
+def _decompressed(path: Path, state: tuple[int, int]) -> bytes:
+    """The content of a compressed file in that state: a compile asks several times."""
+    with gzip.open(path) as file:
+        return file.read()
 
 
 def _values(row: Row) -> tuple[object, ...]:
