@@ -31,6 +31,7 @@ from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Call, Lowered, We
 from nascompiler.backends.tvm_adapter.schedules import scheduled
 from nascompiler.backends.tvm_versions import ACCEPTED
 from nascompiler.ir.builder import Builder
+from nascompiler.ir.cost import node_cost
 from nascompiler.ir.errors import Fault, VerificationError
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.labels import node_labels
@@ -99,6 +100,18 @@ def _has_kernel(node: Node, choices: Choices) -> bool:
 def relax_type(type: TensorType) -> Any:
     """A static tensor type in Relax."""
     return relax.TensorType(type.static_shape, str(type.dtype.numpy))
+
+
+SHARED_FROM_NS = 5000.0
+"""About how long a call takes that is worth sharing: to hand over work and to wait for it costs 3 µs."""
+
+_MACS_PER_NS, _BYTES_PER_NS = 50.0, 25.0
+
+
+def worth_sharing(node: Node) -> bool:
+    """Whether threads should share the work of a node, by what it takes one of them."""
+    cost = node_cost(node)
+    return max((cost.macs or 0) / _MACS_PER_NS, (cost.bytes or 0) / _BYTES_PER_NS) >= SHARED_FROM_NS
 
 
 class _Lowering:
@@ -200,7 +213,8 @@ class _Lowering:
         arrays = {name: self.values[node.operands[index]] for name, index in made.operands.items()}
         arrays |= {name: self._weight(number_) for name, number_ in self.constants[node].items()}
         arguments = [arrays[name] for name in kernel.pointers if name not in WRITTEN]
-        arguments += [relax.prim_value(size) for size in (*made.sizes.values(), made.chunks)]
+        chunks = made.chunks if worth_sharing(node) else 1
+        arguments += [relax.prim_value(size) for size in (*made.sizes.values(), chunks)]
         scratch = [TensorType((made.workspace,), kernel.pointers["workspace"])] if made.workspace else []
         self._call(node, symbol, made.variant, arguments, scratch)
 
