@@ -14,6 +14,7 @@ from nascompiler.backends.cpu.activation import activation_of
 from nascompiler.backends.cpu.blocks import WHEN, fuse_blocks
 from nascompiler.backends.cpu.gates import fuse_gates, pool_on_the_way
 from nascompiler.backends.cpu.joins import fuse_joins
+from nascompiler.backends.cpu.planes import fuse_planes
 from nascompiler.backends.cpu.rectifiers import fuse_rectifiers
 from nascompiler.backends.target import parse_target
 from nascompiler.ir.errors import UsageError, choices_text
@@ -66,6 +67,7 @@ class AssignKernels(Pass):
         pool_on_the_way(graph, target)
         context.count("blocks", fuse_blocks(graph, target, self.fuse))
         fuse_rectifiers(graph, target)
+        fuse_planes(graph, target)
         context.count("kernels", fuse_joins(graph, target))
 
 

@@ -22,6 +22,9 @@ _F32 = frozenset({DType.F32})
 _BYTES = frozenset({DType.I8, DType.U8})
 _NUMBERS = Kind("a list of numbers", lambda v: isinstance(v, tuple) and all(isinstance(x, float) for x in v))
 
+PLANAR = (0, 2, 3, 1)
+"""The permutation of images [N, C, H, W] to [N, H, W, C]."""
+
 ACTIVATION = (string("activation", "none", among=ACTIVATIONS), AttributeDef("activation_parameters", _NUMBERS, ()))
 
 
@@ -370,6 +373,36 @@ def _register_rectified(op: str, name: str) -> None:
 
 _register_rectified("cpu.depthwise_conv2d", "rectified_depthwise_conv2d")
 _register_rectified("cpu.separable_conv2d", "rectified_separable_conv2d")
+
+
+def _register_planar() -> None:
+    """Register `cpu.planar_conv2d`, which is cpu.conv2d with a transposition in front of x."""
+    plain = OPS["cpu.conv2d"]
+
+    def infer(x: TensorType, *operands: TensorType | None, **attributes: Any) -> TensorType:
+        images = OPS["nn.transpose"].infer(x, permutation=PLANAR)
+        assert isinstance(images, TensorType)
+        result = plain.infer(images, *operands, **attributes)
+        assert isinstance(result, TensorType)
+        return result
+
+    def decompose(builder: Builder, x: Value, *operands: Value | None, **attributes: Any) -> Value:
+        given = [operand for operand in operands if operand is not None]
+        result: Value = builder.op("cpu.conv2d", builder.nn.transpose(x, permutation=PLANAR), *given, **attributes)
+        return result
+
+    register_op(
+        replace(
+            plain,
+            name="cpu.planar_conv2d",
+            summary="cpu.conv2d of x [N, C, H, W], whose planes are transposed to channels first.",
+            infer=infer,
+            decompose=decompose,
+        )
+    )
+
+
+_register_planar()
 
 
 def _infer_joined(

@@ -4,6 +4,8 @@ A register tile is `pixels` neighbours in a row of the result by a panel of chan
 in each over segments: elements of x that lie next to each other, those of a whole kernel row where it is not dilated. A
 tile whose windows leave the image has them copied to the workspace first, with zeros around, and reads them there. The
 last tile of a row and the last vector of channels overlap the one before, as in a matrix product (gemm.py).
+
+A planar image has a plane for each channel. It is read as so many images of one channel, whose sums are added up.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Convolution(Kernel):
     `divisor` of k is how far its loop is unrolled. `step` is the distance of neighbouring windows where the code
     depends on it, so that they need no addresses of their own, otherwise 0. `columns` is the channels of a group where
     they are less than a vector, otherwise 0. `single` says that groups, segments and panels are one each, as in stems.
-    Threads share rows of the result, or panels when `panels_outside`.
+    Threads share rows of the result, or panels when `panels_outside`. `planar` says that x is [N, c, H, W], of one
+    group and not dilated in width; k is then the width of the kernel, as is the divisor.
     """
 
     pixels: int
@@ -43,6 +46,7 @@ class Convolution(Kernel):
     divisor: int = 1
     step: int = 0
     single: bool = False
+    planar: bool = False
 
     name: ClassVar[str] = "convolution_f32"
 
@@ -82,8 +86,9 @@ class Convolution(Kernel):
     ) -> None:
         """`body(windows)` for the tiles of some rows of the result."""
         staged = p["workspace"] + n["chunk"] * (n["kernel_height"] * n["span"] * n["c"] + e.isa.lanes)
+        step, plane = (1 if self.planar else n["c"]), n["height"] * n["width"]
         with e.loop(first, last) as rows:
-            image = p["x"] + rows.index // n["result_height"] * n["height"] * n["width"] * n["c"]
+            image = p["x"] + rows.index // n["result_height"] * plane * n["c"]
             top = rows.index % n["result_height"] * n["stride_height"] - n["top"]
             bottom = top + n["extent_height"]
             with e.loop(0, n["result_width"], self.pixels) as columns:
@@ -91,11 +96,14 @@ class Convolution(Kernel):
                 left = column * n["stride_width"] - n["left"]
                 right = left + n["span"]
                 outside = e.either(top < 0, bottom > n["height"], left < 0, right > n["width"])
-                with e.when(outside):
-                    _stage(e, n, image, top, left, staged)
-                start = e.choose_pointer(outside, staged, image + (top * n["width"] + left) * n["c"])
-                below = e.choose(outside, n["span"], n["dilation_height"] * n["width"]) * n["c"]
-                body(_Windows(start, below, rows.index * n["result_width"] + column))
+                staged_plane = n["kernel_height"] * n["span"]
+                with e.when(outside), e.loop(0, n["c"] if self.planar else 1) as planes:
+                    target = staged + planes.index * staged_plane
+                    _stage(e, {**n, "c": e.index(step)}, image + planes.index * plane, top, left, target)
+                start = e.choose_pointer(outside, staged, image + (top * n["width"] + left) * step)
+                below = e.choose(outside, n["span"], n["dilation_height"] * n["width"]) * step
+                distance = e.choose(outside, staged_plane, plane) if self.planar else e.index(0)
+                body(_Windows(start, below, rows.index * n["result_width"] + column, distance))
 
     def _group(
         self,
@@ -110,12 +118,15 @@ class Convolution(Kernel):
         """`body(tile)` for some panels of a group; `tile(windows)` emits a tile of it."""
         features = n["group_n"]
         depth = n["kernel_height"] * n["segments"] * n["k"]
+        if self.planar:
+            depth = depth * n["c"]
         width = (n["wide"] * self.vectors + n["narrow"] * (self.vectors - 1)) * e.isa.lanes
 
         def panel(column: Index, vectors: int) -> None:
             def tile(windows: _Windows) -> None:
                 x = windows.start + group * n["group_c"]
-                sums = self._sums(e, n, x, windows.below, p["weight"] + (group * width + column) * depth, vectors)
+                weight = p["weight"] + (group * width + column) * depth
+                sums = (self._sums_of_planes if self.planar else self._sums)(e, n, x, windows, weight, vectors)
                 place = windows.pixel * n["n"] + group * features
                 finish_tile(
                     e,
@@ -135,27 +146,47 @@ class Convolution(Kernel):
         each_panel(e, self.vectors, n["wide"], first, last, panel)
 
     def _sums(
-        self, e: Emitter, n: Mapping[str, Index], x: Pointer, below: Index, weight: Pointer, vectors: int
+        self, e: Emitter, n: Mapping[str, Index], x: Pointer, windows: _Windows, weight: Pointer, vectors: int
     ) -> list[list[Vector]]:
         k, width = n["k"], vectors * e.isa.lanes
         step: Number = self.step or n["stride_width"] * n["c"]
         with e.loop(0, n["kernel_height"], carried=[e.constant(0, e.isa.lanes)] * (self.pixels * vectors)) as row:
             with e.loop(0, n["segments"], carried=row.values) as segment:
-                start = x + row.index * below + segment.index * n["dilation_width"] * n["c"]
+                start = x + row.index * windows.below + segment.index * n["dilation_width"] * n["c"]
                 pixels = [start + step * i for i in range(self.pixels)]
                 taps = weight + (row.index * n["segments"] + segment.index) * (k * width)
                 segment.values = add_products(e, pixels, taps, k, segment.values, self.divisor)
             row.values = segment.values
         return [row.values[i * vectors : (i + 1) * vectors] for i in range(self.pixels)]
 
+    def _sums_of_planes(
+        self, e: Emitter, n: Mapping[str, Index], x: Pointer, windows: _Windows, weight: Pointer, vectors: int
+    ) -> list[list[Vector]]:
+        """A kernel row of a plane is in one piece of code; windows overlap there, of which LLVM must not make use: it
+        would keep the elements they share in registers it lacks."""
+        width = vectors * e.isa.lanes
+        step: Number = self.step or n["stride_width"]
+        with e.loop(0, n["c"], carried=[e.constant(0, e.isa.lanes)] * (self.pixels * vectors)) as plane:
+            with e.loop(0, n["kernel_height"], carried=plane.values, unroll=1) as row:
+                start = x + plane.index * windows.plane + row.index * windows.below
+                taps = weight + (plane.index * n["kernel_height"] + row.index) * (self.divisor * width)
+                for k in range(self.divisor):
+                    first = e.opaque_pointer(start + k)
+                    pixels = [first + step * i for i in range(self.pixels)]
+                    row.values = add_products(e, pixels, taps + k * width, 1, row.values, 1)
+            plane.values = row.values
+        return [plane.values[i * vectors : (i + 1) * vectors] for i in range(self.pixels)]
+
 
 @dataclass(frozen=True)
 class _Windows:
-    """Where the windows of a tile are: the first element, the distance of kernel rows, the first pixel they make."""
+    """Where the windows of a tile are: the first element, the distance of kernel rows, the first pixel they make, and
+    the distance of planes, if there are any."""
 
     start: Pointer
     below: Index
     pixel: Index
+    plane: Index
 
 
 _Tile = Callable[[_Windows], None]

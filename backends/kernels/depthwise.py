@@ -1,8 +1,9 @@
-"""Float32 depthwise convolution: a tile is some columns of one row by one vector of channels.
+"""Float32 depthwise convolution: a tile is some columns of one row, or of two, by one vector of channels.
 
-Nothing is padded. Kernel rows that miss the image are left out when the kernel runs; kernel columns are left out in the
-code of the first and the last tile of a row, all others run the same code. The last tile of a row and the last vector
-of channels overlap the one before, and what they share is computed twice, to the same values.
+Two rows read the lines that they share once. Nothing is padded. Kernel rows that miss the image are left out when the
+kernel runs; kernel columns are left out in the code of the first and the last tile of a row, all others run the same
+code. The last tile of a row or column and the last vector of channels overlap the one before, and what they share is
+computed twice, to the same values.
 """
 
 from __future__ import annotations
@@ -80,10 +81,11 @@ class Depthwise(Kernel):
     """result [images, result_height, result_width, channels] = activation(convolution of x + bias + residual).
 
     x is [images, height, width, channels], of which relu(x) is meant when `rectified`; weight is packed by `Row.pack`.
-    Threads share parts: images x `row_parts` of the rows x `channel_parts` of the channels. In a part, `band` rows of a
-    `block` of vectors of channels come before the next block: many rows of few vectors suit images that stay in the
-    cache, few rows of all vectors read a large image once. `pooled` [images, channels] gets the means of the result
-    over all pixels; a part then has all rows, and the workspace a vector for each image and vector of channels.
+    Threads share parts: images x `row_parts` of the rows x `channel_parts` of the channels; a part has at least `rows`
+    rows, which are one or two. In a part, `band` rows, a multiple, of a `block` of vectors of channels come before the
+    next block: so many that pixels are read again while they are near, so few that their taps are as well. `pooled`
+    [images, channels] gets the means of the result over all pixels; a part then has all rows, and the workspace a
+    vector for each image and vector of channels.
     """
 
     row: Row
@@ -91,6 +93,7 @@ class Depthwise(Kernel):
     residual: bool = False
     pooled: bool = False
     rectified: bool = False
+    rows: int = 1
 
     name: ClassVar[str] = "depthwise_f32"
 
@@ -107,12 +110,14 @@ class Depthwise(Kernel):
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         lanes = self.row.lanes
         row_parts, channel_parts, height = n["row_parts"], n["channel_parts"], n["result_height"]
+        tiles = (height + (self.rows - 1)) // self.rows
         vectors = (n["channels"] + (lanes - 1)) // lanes
         first, last = share(e, n["images"] * row_parts * channel_parts, n)
         with e.loop(first, last) as part:
             image, channel_part = part.index // channel_parts, part.index % channel_parts
             image, row_part = image // row_parts, image % row_parts
-            start, stop = height * row_part // row_parts, height * (row_part + 1) // row_parts
+            start = tiles * row_part // row_parts * self.rows  # no tile of two rows is cut
+            stop = e.index(e.smaller(tiles * (row_part + 1) // row_parts * self.rows, height))
             begin, end = vectors * channel_part // channel_parts, vectors * (channel_part + 1) // channel_parts
             sums = p["workspace"] + image * vectors * lanes if self.pooled else None
             if sums is not None:
@@ -120,8 +125,9 @@ class Depthwise(Kernel):
                     e.store(e.constant(0, lanes), sums + vector.index * lanes)
             with e.loop(start, stop, n["band"]) as band, e.loop(begin, end, n["block"]) as block:
                 behind = e.smaller(block.index + n["block"], end)
-                with e.loop(band.index, e.smaller(band.index + n["band"], stop)) as row:
-                    self._row(e, p, n, image, row.index, (block.index, behind), sums)
+                with e.loop(band.index, e.smaller(band.index + n["band"], stop), self.rows) as rows:
+                    row = e.index(e.smaller(rows.index, stop - self.rows))
+                    self._rows(e, p, n, image, row, rows.index - row, (block.index, behind), sums)
             if sums is not None:
                 pixels = e.convert(e.splat_index(height * n["result_width"], lanes), DType.F32)
                 with e.loop(begin, end) as vector:
@@ -129,22 +135,25 @@ class Depthwise(Kernel):
                     mean = e.load(sums + vector.index * lanes, lanes) / pixels
                     e.store(mean, p["pooled"] + image * n["channels"] + channel)
 
-    def _row(
+    def _rows(
         self,
         e: Emitter,
         p: Mapping[str, Pointer],
         n: Mapping[str, Index],
         image: Index,
         row: Index,
+        known_rows: Index,
         vectors: tuple[Number, Number],
         sums: Pointer | None,
     ) -> None:
-        """An output row for the vectors from the first to the last + 1, whose pixels are added to `sums`."""
+        """Output rows from `row` on, for the vectors from the first to the last + 1.
+
+        Pixels are added to `sums`, but for those of the first `known_rows`.
+        """
         channels, lanes = n["channels"], self.row.lanes
         weights = self.row.kernel[0] * self.row.kernel[1] + 1
         top = row * self.row.strides[0] - n["padding_top"]
         line = p["x"] + ((image * n["height"] + top) * n["width"] - self.row.missing[0]) * channels
-        used = kernel_rows(e, self.row, top, n["height"])
         first_pixel = (image * n["result_height"] + row) * n["result_width"]
 
         def tile(column: Number, taps: Taps, known: Number) -> None:
@@ -152,16 +161,19 @@ class Depthwise(Kernel):
                 channel = e.smaller(vector.index * lanes, channels - lanes)
                 weight = p["weight"] + vector.index * (weights * lanes)
                 start = line + e.index(column) * self.row.strides[1] * channels + channel
-                convolved = convolve_tile(e, self.row, start, n["width"], used, channels, weight, taps, self.rectified)
+                lines = (n["width"] * channels, top, n["height"])
+                convolved = convolve_rows(e, self.row, self.rows, start, lines, channels, weight, taps, self.rectified)
                 added = e.constant(0, lanes)
                 for i, value in enumerate(convolved):
-                    at = (first_pixel + column + i) * channels + channel
+                    j, i = divmod(i, self.row.columns)
+                    at = (first_pixel + n["result_width"] * j + column + i) * channels + channel
                     if self.residual:
                         value = value + e.load(p["residual"] + at, lanes)
                     value = activate(e, value, self.activation)
                     e.store(value, p["result"] + at)
                     if sums is not None:
-                        added = added + e.select((e.index(known) <= i).value, value, 0.0)
+                        is_new = e.neither(e.index(known) > i, known_rows > j)
+                        added = added + e.select(is_new.value, value, 0.0)
                 if sums is not None:
                     place = sums + vector.index * lanes
                     e.store(e.load(place, lanes) + added, place)
@@ -169,11 +181,45 @@ class Depthwise(Kernel):
         each_tile(e, self.row, n["result_width"], tile)
 
 
-def kernel_rows(e: Emitter, row: Row, top: Index, height: Index) -> tuple[Number, Number]:
-    """First and last + 1 of the kernel rows that meet an image, where kernel row 0 meets row `top` of it."""
+def convolve_rows(
+    e: Emitter,
+    row: Row,
+    rows: int,
+    start: Pointer,
+    lines: tuple[Index, Index, Index],
+    channels: Index,
+    weight: Pointer,
+    taps: Taps,
+    rectified: bool,
+) -> list[Vector]:
+    """The columns of a tile of one or two rows, row by row, for a vector of channels: bias and sums of products.
+
+    `start` is where kernel row 0 and column 0 of the first output meet the image, or would; `lines` are the distance of
+    its lines, the number of the first one that the tile meets, and how many there are. Two rows are not dilated.
+    """
+    pitch, top, height = lines
+    kernel, step = row.kernel[0], row.strides[0]
+    bias = e.load(weight + kernel * row.kernel[1] * row.lanes, row.lanes)
+    sums = [[bias] * row.columns for _ in range(rows)]
+    first, last = kernel_rows(e, row, top, height, kernel if rows == 1 else kernel + step)
+    # output row j meets image line y by kernel row y - j * step: the first lines are for row 0 alone, the last for 1
+    parts = [(0, kernel, [0])] if rows == 1 else [(0, step, [0]), (step, kernel, [0, 1]), (kernel, kernel + step, [1])]
+    for begin, end, met in parts:
+        carried = [total for j in met for total in sums[j]]
+        with e.loop(e.larger(first, begin), e.smaller(last, end), 1, carried, unroll=1) as y:
+            pixels = start + y.index * row.dilation[0] * pitch
+            factors = [weight + (y.index - j * step) * (row.kernel[1] * row.lanes) for j in met]
+            y.values = add_kernel_rows(e, row, pixels, channels, factors, taps, y.values, rectified)
+        for i, j in enumerate(met):
+            sums[j] = y.values[i * row.columns : (i + 1) * row.columns]
+    return [total for line in sums for total in line]
+
+
+def kernel_rows(e: Emitter, row: Row, top: Index, height: Index, count: int | None = None) -> tuple[Number, Number]:
+    """First and last + 1 of `count` rows, the kernel's by default, that meet an image, where row 0 meets its `top`."""
     step = row.dilation[0]
     first, last = (e.index(e.larger(rows, 0) + (step - 1)) // step for rows in (0 - top, height - top))
-    return first, e.smaller(last, row.kernel[0])
+    return first, e.smaller(last, count or row.kernel[0])
 
 
 def each_tile(e: Emitter, row: Row, result_width: Index, body: Callable[[Number, Taps, Number], None]) -> None:
@@ -231,16 +277,33 @@ def add_kernel_row(
     `pixels` is where kernel column 0 of the first output column meets the image, or would; pixels are `channels`
     elements apart. `weight` has a vector for each kernel column.
     """
+    return add_kernel_rows(e, row, pixels, channels, [weight], taps, sums, rectified)
+
+
+def add_kernel_rows(
+    e: Emitter,
+    row: Row,
+    pixels: Pointer,
+    channels: Number,
+    weights: Sequence[Pointer],
+    taps: Taps,
+    sums: Sequence[Vector],
+    rectified: bool = False,
+) -> list[Vector]:
+    """The same for several kernel rows that meet the same pixels, for as many lines of `sums`, one behind the other."""
     users: dict[int, list[tuple[int, int]]] = {}
     for column, ks in enumerate(taps):
         for k in ks:
             users.setdefault(row.place(column, k), []).append((column, k))
-    factors = {k: e.load(weight + k * row.lanes, row.lanes) for k in sorted({k for ks in taps for k in ks})}
+    used = sorted({k for ks in taps for k in ks})
+    factors = [{k: e.load(weight + k * row.lanes, row.lanes) for k in used} for weight in weights]
     added = list(sums)
     for place in sorted(users):
         value = e.load(pixels + e.index(channels) * place, row.lanes)
         if rectified:
             value = e.at_least(value, 0)
-        for column, k in users[place]:
-            added[column] = e.multiply_add(value, factors[k], added[column])
+        for line, line_factors in enumerate(factors):
+            for column, k in users[place]:
+                at = line * row.columns + column
+                added[at] = e.multiply_add(value, line_factors[k], added[at])
     return added

@@ -26,6 +26,7 @@ _ELEMENTS: dict[DType, Any] = {
     DType.I16: ir.IntType(16),
     DType.U16: ir.IntType(16),
     DType.I32: _I32,
+    DType.U32: _I32,
     DType.I64: _I64,
 }
 
@@ -381,6 +382,11 @@ class Emitter:
         constraint = "v" if self.isa.architecture == "x86_64" else "w"
         value = self.builder.asm(ir.FunctionType(type, [type]), "", f"={constraint},0", [vector.value], False)
         return Vector(self, value, vector.dtype)
+
+    def opaque_pointer(self, pointer: Pointer) -> Pointer:
+        """The same address, of which LLVM does not know how it was made, so that it does not see what loads share."""
+        address = self.builder.asm(ir.FunctionType(_ADDRESS, [_ADDRESS]), "", "=r,0", [pointer.address], False)
+        return Pointer(self, address, pointer.dtype)
 
     def permute_pairs(self, a: Vector, index: Vector, b: Vector) -> Vector:
         """The 16-bit elements of `a` followed by `b` at an index, whose higher bits count for nothing; AVX-512."""

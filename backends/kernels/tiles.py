@@ -6,6 +6,7 @@ tests can put a model of the registers in their place where the processor has no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -21,12 +22,12 @@ TILE_BYTES = 64
 _REGISTERS = 8
 
 
-def tile_configuration() -> Array:
-    """The 64 bytes that ldtilecfg reads for eight full tiles: palette 1, bytes of a row from 16 on, rows from 48 on."""
+def tile_configuration(rows: Sequence[int] = (TILE_ROWS,) * _REGISTERS) -> Array:
+    """The 64 bytes that ldtilecfg reads for eight tiles: palette 1, bytes of a row from 16 on, their rows from 48."""
     made = np.zeros(64, np.uint8)
     made[0] = 1
     made[16 : 16 + 2 * _REGISTERS : 2] = TILE_BYTES
-    made[48 : 48 + _REGISTERS] = TILE_ROWS
+    made[48 : 48 + _REGISTERS] = rows
     return made
 
 

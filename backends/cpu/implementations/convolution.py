@@ -1,4 +1,4 @@
-"""Convolutions in float32 that are not pointwise: stems, strided, dilated and grouped ones."""
+"""Convolutions in float32 that are not pointwise: stems, also of planes, strided, dilated and grouped ones."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from nascompiler.backends.cpu.dialect import PLANAR
 from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, MOST_ROWS
 from nascompiler.backends.cpu.kernel_call import KernelCall
@@ -13,7 +14,7 @@ from nascompiler.backends.cpu.tiling import Window
 from nascompiler.backends.kernels.convolution import Convolution
 from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.target import Isa, Target
-from nascompiler.ir.types import Array
+from nascompiler.ir.types import Array, TensorType
 
 MOST_PIXELS = 16
 """Pixels of a tile whose addresses are known distances apart."""
@@ -25,10 +26,17 @@ MOST_UNROLLED = 8
 """Steps over a segment between two branches."""
 
 
-@implements("cpu.conv2d")
+MOST_PLANES = 8
+"""Planes of an image that is read as it comes: more would better be transposed for all."""
+
+
+@implements("cpu.conv2d", "cpu.planar_conv2d")
 def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """Register tiles of several pixels by every width; rows outside, or panels when weights fill the cache."""
     x, weight, _, *residual = call.operands
+    planar = call.op == "cpu.planar_conv2d"
+    if planar:
+        x = TensorType(tuple(x.static_shape[axis] for axis in PLANAR), x.dtype)
     window = Window.of_convolution(x, weight, call.result, dict(call.attributes))
     if window.is_pointwise and window.groups == 1:
         return ()
@@ -36,13 +44,15 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
     if window.groups > 1 and 2 * features < isa.lanes:
         return ()  # vectors would be mostly empty; the template makes shorter ones
     kernel_height, kernel_width = window.kernel
+    if planar and (window.groups > 1 or window.dilation[1] > 1 or window.channels > MOST_PLANES):
+        return ()
     is_one_segment = window.groups == 1 and (kernel_width == 1 or window.dilation[1] == 1)
     segments = 1 if is_one_segment else kernel_width
-    k = kernel_width // segments * (window.channels // window.groups)
-    step = window.strides[1] * window.channels
+    k = kernel_width // segments * (1 if planar else window.channels // window.groups)
+    step = window.strides[1] * (1 if planar else window.channels)
     step = step if step <= LONGEST_STEP else 0
     # overlapping windows in one piece of code would make LLVM keep the elements they share in registers it lacks
-    divisor = max(d for d in range(1, min(MOST_UNROLLED, step or k) + 1) if k % d == 0)
+    divisor = k if planar else max(d for d in range(1, min(MOST_UNROLLED, step or k) + 1) if k % d == 0)
     found = []
     for pixels, vectors in _tiles(window.output[1], features, isa, MOST_PIXELS if step else MOST_ROWS):
         panels = Panels.of(features, isa.lanes, vectors)
@@ -61,6 +71,7 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
                 divisor=divisor,
                 step=step,
                 single=window.groups == segments == panels.wide + panels.narrow == 1,
+                planar=planar,
             )
             rows, order = window.batch * window.output[0], "panels" if panels_outside else "rows"
             chunks = min(panels.wide + panels.narrow if panels_outside else rows, CHUNKS)
@@ -69,7 +80,7 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
                     variant=f"convolution {pixels}x{vectors * isa.lanes}, {order} outside",
                     kernel=kernel,
                     operands={"x": 0, **({"residual": 3} if residual else {})},
-                    constants=_constants(panels, window.groups),
+                    constants=_constants(panels, window.groups, planar),
                     sizes={
                         "rows": rows,
                         "result_height": window.output[0],
@@ -125,9 +136,11 @@ def _tiles(width: int, features: int, isa: Isa, most_pixels: int) -> list[tuple[
     return [(pixels, vectors) for _, pixels, vectors in sorted(best)]
 
 
-def _constants(panels: Panels, groups: int) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+def _constants(panels: Panels, groups: int, planar: bool) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
         weight, bias = (np.asarray(operands[i]) for i in (1, 2))
+        if planar:
+            weight = weight.transpose(2, 0, 1, 3)
         parts = np.split(weight.reshape(-1, weight.shape[-1]), groups, axis=1)
         missing = max(panels.lanes - panels.columns, 0)
         return {"weight": np.concatenate([panels.pack(part) for part in parts]), "bias": np.pad(bias, (0, missing))}

@@ -20,12 +20,12 @@ has written the other need not fetch, which took longer than a convolution of 14
 """
 
 MOST_COLUMNS, FEW_COLUMNS = 14, 8
-"""Columns of a tile: more only lengthen the code; when a large image streams past, few wait less for memory."""
+"""Columns of a tile of one row, and of two: more only lengthen the code."""
 
-ENOUGH_COLUMNS = 7
+ENOUGH_SUMS = 7
 """With fewer, multiply-adds wait for those before them."""
 
-BAND, BLOCK = 7, 4
+BAND, BLOCK = 8, 8
 """Rows and vectors of channels that are computed together, so that pixels are read again while they are near."""
 
 _DEFAULT_L2_BYTES = 1 << 20
@@ -33,20 +33,15 @@ _DEFAULT_L2_BYTES = 1 << 20
 
 @implements("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled", "cpu.rectified_depthwise_conv2d")
 def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Two widths of tiles, each in three orders: rows outside first where an image leaves the second-level cache."""
+    """Two shapes of tiles, each in three orders: rows outside first where an image leaves the second-level cache."""
     x, weight, _, *residual = call.operands
     window = Window.of_convolution(x, weight, call.results[0], dict(call.attributes))
     pooled = call.op == "cpu.depthwise_conv2d_pooled"
     lanes = min(target.isa.lanes, 1 << (window.channels.bit_length() - 1))
     vectors, height = -(-window.channels // lanes), window.output[0]
-    orders = {"blocks": (BAND, BLOCK), "channels outside": (height, 1), "rows outside": (1, vectors)}
     streams = x.bytes // window.batch > (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10
-    if pooled:
-        del orders["rows outside"]
-    elif streams:
-        orders = dict(reversed(orders.items()))
     found = []
-    for row in _rows(window, target, lanes, FEW_COLUMNS if streams else MOST_COLUMNS):
+    for rows, row in _tiles(window, target, lanes):
         kernel = Depthwise(
             isa=target.isa,
             row=row,
@@ -54,14 +49,18 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
             residual=bool(residual),
             pooled=pooled,
             rectified=call.op == "cpu.rectified_depthwise_conv2d",
+            rows=rows,
         )
-        for order, (band, block) in orders.items():
+        orders = {"blocks": (BAND, BLOCK), "channels outside": (height + height % rows, 1)}
+        if not pooled:
+            orders["rows outside"] = (rows, vectors)
+        for order, (band, block) in reversed(orders.items()) if streams else orders.items():
             halves = 1 if pooled or height < HALVED_FROM else 2
             channel_parts = 1 if order == "rows outside" else min(-(-vectors // block), CHUNKS // halves)
-            row_parts = 1 if pooled else min(-(-CHUNKS // (channel_parts * window.batch)), height)
+            row_parts = 1 if pooled else min(-(-CHUNKS // (channel_parts * window.batch)), height // rows)
             found.append(
                 Implementation(
-                    variant=f"tile {row.columns}x{lanes}, {order}",
+                    variant=f"tile {rows}x{row.columns}x{lanes}, {order}",
                     kernel=kernel,
                     operands={"x": 0, **({"residual": 3} if residual else {})},
                     constants=_constants(row),
@@ -85,13 +84,31 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     return found
 
 
-def _rows(window: Window, target: Target, lanes: int, most: int) -> list[Row]:
-    """The two best cuts of rows, judged by the tiles they take and the columns they compute twice."""
+def _tiles(window: Window, target: Target, lanes: int) -> list[tuple[int, Row]]:
+    """Rows of a tile and the cut of rows into its columns: two rows and one, the better first.
+
+    Two rows pay where they meet the same lines, and where hardly any row is computed twice.
+    """
+    height, (step, dilation) = window.output[0], (window.strides[0], window.dilation[0])
+    found = [(1, _cut(window, target, lanes, 1))]
+    if height > 1 and step < window.kernel[0] and dilation == 1:
+        found.append((2, _cut(window, target, lanes, 2)))
+        if height % 2 == 0 or height > BAND:
+            found.reverse()
+    return [(rows, row) for rows, row in found if row is not None]
+
+
+def _cut(window: Window, target: Target, lanes: int, rows: int) -> Row | None:
+    """The best cut of rows, judged by the tiles they take and the columns they compute twice; None where none is."""
     outputs = window.output[1]
-    registers = target.isa.accumulators - (window.kernel[1] - 3)
-    widths = range(1, max(1, min(most, registers, outputs)) + 1)
-    rows = [row for columns in widths if (row := Row.of(window, columns, lanes)) is not None]
-    return sorted(rows, key=lambda row: -(-outputs // row.columns) * (max(row.columns, ENOUGH_COLUMNS) + 1))[:2]
+    most = min((target.isa.accumulators - (window.kernel[1] - 3)) // rows, MOST_COLUMNS if rows == 1 else FEW_COLUMNS)
+    widths = range(1, max(1, min(most, outputs)) + 1)
+    cuts = [row for columns in widths if (row := Row.of(window, columns, lanes)) is not None]
+    if not cuts:
+        return None
+    return min(
+        cuts, key=lambda row: (-(-outputs // row.columns) * (max(row.columns, ENOUGH_SUMS // rows) + 1), -row.columns)
+    )
 
 
 def _constants(row: Row) -> Callable[[Mapping[int, Array]], dict[str, Array]]:

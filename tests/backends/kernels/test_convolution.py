@@ -24,6 +24,12 @@ def layer(x: tuple[int, ...], kernel: tuple[int, int], features: int, *, stride:
     return _fused(np.random.default_rng(1), "cpu.conv2d", x, shape, (features,), strides=(stride, stride), **how)
 
 
+def planar(x: tuple[int, ...], kernel: tuple[int, int], features: int, *, stride: int = 1, **how: Any) -> Graph:
+    """A convolution of x [N, C, H, W]."""
+    shape = (*kernel, x[1], features)
+    return _fused(np.random.default_rng(1), "cpu.planar_conv2d", x, shape, (features,), strides=(stride, stride), **how)
+
+
 GEOMETRIES = {
     "stem": layer((1, 20, 21, 3), (3, 3), 16, stride=2, padding=(0, 0, 1, 1), activation="hard_swish"),
     "stem of a batch": layer((2, 9, 20, 3), (3, 3), 16, stride=2, padding=(1, 1, 1, 1), activation="hard_swish"),
@@ -36,6 +42,10 @@ GEOMETRIES = {
     "narrow rows": layer((2, 9, 2, 40), (3, 3), 56, padding=(1, 1, 1, 1), activation="relu"),
     "residual": layer((1, 7, 8, 19), (3, 1), 5, padding=(1, 0, 1, 0), residual=True),
     "dilated": layer((1, 9, 15, 20), (3, 2), 33, dilation=(2, 3), padding=(2, 3, 2, 0)),
+    "planes": planar((1, 3, 20, 21), (3, 3), 16, stride=2, padding=(0, 0, 1, 1), activation="hard_swish"),
+    "planes of a batch": planar((2, 3, 9, 20), (3, 3), 40, stride=2, padding=(1, 1, 1, 1), activation="relu"),
+    "planes and residual": planar((1, 2, 7, 8), (2, 3), 5, dilation=(2, 1), padding=(1, 1, 1, 1), residual=True),
+    "one plane": planar((1, 1, 17, 40), (7, 7), 24, stride=3, padding=(3, 3, 3, 3)),
     "groups": layer((1, 7, 9, 66), (3, 3), 99, padding=(1, 1, 1, 1), groups=3),
     "groups of few channels": layer((1, 7, 9, 6), (3, 3), 27, stride=2, padding=(1, 1, 1, 1), groups=3),
 }
@@ -51,7 +61,9 @@ def test_by_every_tile_and_order(geometry: str) -> None:
 
 
 @pytest.mark.parametrize("isa", ISAS[1:])
-@pytest.mark.parametrize("geometry", ["stem", "stem of a batch", "dilated", "groups of few channels"])
+@pytest.mark.parametrize(
+    "geometry", ["stem", "stem of a batch", "planes of a batch", "dilated", "groups of few channels"]
+)
 def test_on_lesser_instruction_sets(geometry: str, isa: str) -> None:
     for case in cases(GEOMETRIES[geometry]):
         check(case, convolution(case.call, parse_target(f"cpu{{isa={isa}}}"))[0])

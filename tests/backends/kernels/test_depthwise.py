@@ -56,7 +56,7 @@ def layer(
 
 
 def check(graph: Graph, target: Target, most: int = 99) -> None:
-    """Every way to compute the call of a graph, or the first `most`, on arrays that end where memory ends."""
+    """Ways to compute the call of a graph, the first `most` and one for each kernel, on arrays that end with memory."""
     generator = np.random.default_rng(5)
     inputs: dict[str, Array] = {
         str(v.name): generator.standard_normal(v.type.static_shape).astype(np.float32) for v in graph.inputs
@@ -68,7 +68,7 @@ def check(graph: Graph, target: Target, most: int = 99) -> None:
     values = {i: inputs[str(v.name)] for i, v in enumerate(node.operands) if v.constant is None}
     found = depthwise(call, target)
     assert found, call.text
-    for made in found[:most]:
+    for made in [m for i, m in enumerate(found) if i < most or m.kernel not in [f.kernel for f in found[:i]]]:
         guards = Guards()
         function = load([made.kernel])[made.kernel.symbol]
         bound = Bound(made, call, function, values, constants, allocate=guards.allocate)
