@@ -110,12 +110,14 @@ class Depthwise(Kernel):
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         lanes = self.row.lanes
         row_parts, channel_parts, height = n["row_parts"], n["channel_parts"], n["result_height"]
+        tiles = (height + (self.rows - 1)) // self.rows
         vectors = (n["channels"] + (lanes - 1)) // lanes
         first, last = share(e, n["images"] * row_parts * channel_parts, n)
         with e.loop(first, last) as part:
             image, channel_part = part.index // channel_parts, part.index % channel_parts
             image, row_part = image // row_parts, image % row_parts
-            start, stop = height * row_part // row_parts, height * (row_part + 1) // row_parts
+            start = tiles * row_part // row_parts * self.rows  # no tile of two rows is cut
+            stop = e.index(e.smaller(tiles * (row_part + 1) // row_parts * self.rows, height))
             begin, end = vectors * channel_part // channel_parts, vectors * (channel_part + 1) // channel_parts
             sums = p["workspace"] + image * vectors * lanes if self.pooled else None
             if sums is not None:

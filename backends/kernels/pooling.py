@@ -85,8 +85,8 @@ class Pool(Kernel):
         groups = _groups(n["channels"], self.lanes, self.vectors)
         first, last = share(e, n["images"] * groups * n["result_height"], n)
         with e.loop(first, last) as loop:
-            row, rest = loop.index % n["result_height"], loop.index // n["result_height"]
-            image, vector = rest // groups, rest % groups * self.vectors
+            vector, rest = loop.index % groups * self.vectors, loop.index // groups
+            image, row = rest // n["result_height"], rest % n["result_height"]
             places = [e.smaller((vector + v) * self.lanes, n["channels"] - self.lanes) for v in range(self.vectors)]
             x = p["x"] + image * n["height"] * n["width"] * n["channels"]
             result = p["result"] + (image * n["result_height"] + row) * n["result_width"] * n["channels"]

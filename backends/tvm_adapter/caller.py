@@ -42,6 +42,10 @@ def caller(kernel: Kernel) -> Any:
                 T.Bind(tirx.call_intrin("handle", "tirx.tvm_struct_get", tensors[name], 0, _DATA))
                 for name in kernel.pointers
             ]
-            with T.parallel(0, chunks) as chunk:
-                T.evaluate(T.call_extern("int32", kernel.symbol, *data, *sizes, chunk, chunks))
+            with T.If(chunks == 1):
+                with T.Then():
+                    T.evaluate(T.call_extern("int32", kernel.symbol, *data, *sizes, tirx.const(0, "int64"), chunks))
+                with T.Else():
+                    with T.parallel(0, chunks) as chunk:
+                        T.evaluate(T.call_extern("int32", kernel.symbol, *data, *sizes, chunk, chunks))
     return builder.get()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,23 @@ def test_it_computes_what_the_graph_means(compiled, threads):
         assert list(results) == ["scores", "top", "image"]
         for name, array in expected.items():
             assert_close(results[name], array, name)
+
+
+def test_serving_needs_neither_the_compiler_nor_torch(compiled):
+    program = f"""
+import sys
+import numpy as np
+from nascompiler.backends.artifact import load_artifact
+artifact = load_artifact({str(compiled)!r})
+results = artifact.run({{"image": np.ones((1, 9, 9, 3), np.float32), "scale": np.ones(1, np.float32)}})
+assert abs(results["scores"].sum() - 1) < 1e-5
+found = {{"tvm", "torch", "numba", "llvmlite", "onnx"}} & set(sys.modules)
+assert not found, found
+import tvm  # may come later: the same runtime library
+assert len(artifact.profile()[0]) == len(artifact.manifest.calls)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_results_stay_when_it_runs_again(compiled):

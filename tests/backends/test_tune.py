@@ -55,7 +55,8 @@ class MadeUp:
             raise KeyboardInterrupt
         self.measured.append(call)
         names = list(variants(KernelCall.of(self.nodes[call]), TARGET))
-        rows = [Row(n, median_ns=1e4 / g, repeats=5, gain=g) for n, g in zip(names, (1.0, 2.0), strict=False)]
+        gains = [1.0, 2.0, *[0.5] * len(names)]
+        rows = [Row(n, median_ns=1e4 / g, repeats=5, gain=g) for n, g in zip(names, gains, strict=False)]
         if self.fails:
             rows = [Row(name, Outcome.CRASH, detail="killed") for name in names]
         return Tuning(tuple(rows), 0.01, Kind.MEASURED, True)
@@ -95,6 +96,14 @@ def test_what_is_known_is_not_measured_again_unless_asked(tmp_path):
     assert all(call.ns is not None for call in result.calls)
     result, _ = run(made_up, tmp_path / "m.sqlite", again=True)
     assert result.measured == 3
+
+
+def test_what_ships_is_measured_here_once_more(tmp_path):
+    run(MadeUp(network()), tmp_path / "base.sqlite")
+    known = Measurements((Store(tmp_path / "m.sqlite"), Store(tmp_path / "base.sqlite", read_only=True)))
+    made_up: Any = MadeUp(network())
+    result = tune_graph(network(), TARGET, budget_s=100.0, known=known, measurer=made_up)
+    assert (result.measured, result.known) == (3, 0)
 
 
 def test_no_call_begins_after_the_budget_and_the_next_run_goes_on(tmp_path, monkeypatch):

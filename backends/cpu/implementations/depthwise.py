@@ -14,6 +14,11 @@ from nascompiler.ir.types import Array
 CHUNKS = 8
 """Parts that threads share; few enough that a part is worth the hand-over."""
 
+HALVED_FROM = 8
+"""Rows from which threads share the halves of an image first, as they share the rows of the products around: what one
+has written the other need not fetch, which took longer than a convolution of 14 x 14 pixels.
+"""
+
 MOST_COLUMNS, FEW_COLUMNS = 14, 8
 """Columns of a tile of one row, and of two: more only lengthen the code."""
 
@@ -50,7 +55,8 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
         if not pooled:
             orders["rows outside"] = (rows, vectors)
         for order, (band, block) in reversed(orders.items()) if streams else orders.items():
-            channel_parts = 1 if order == "rows outside" else min(-(-vectors // block), CHUNKS)
+            halves = 1 if pooled or height < HALVED_FROM else 2
+            channel_parts = 1 if order == "rows outside" else min(-(-vectors // block), CHUNKS // halves)
             row_parts = 1 if pooled else min(-(-CHUNKS // (channel_parts * window.batch)), height // rows)
             found.append(
                 Implementation(

@@ -18,6 +18,9 @@ from nascompiler.ir.types import Array
 MOST_ROWS = 7
 """Planes of mobile networks divide by 7, and so many rows need no more addresses than there are registers."""
 
+FEW_TILES = 8
+"""Up to so many tiles of rows, threads share blocks of panels instead."""
+
 CHUNKS = 8
 """Parts that threads share; few enough that a part is worth the hand-over."""
 
@@ -49,7 +52,7 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
             residual=bool(residual),
             columns=n if n < isa.lanes else 0,
         )
-        for block in _blocks(count, weight.bytes // count, target):
+        for block in _blocks(count, weight.bytes // count, -(-m // rows), target):
             order = "rows outside" if block == count else f"{block} of {count} panels at a time"
             found.append(
                 Implementation(
@@ -65,13 +68,18 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
     return [*sliced, *found] if slicing_gain(m, n, k, target) > 1 else [*found, *sliced]
 
 
-def _blocks(count: int, bytes: int, target: Target) -> list[int]:
+def _blocks(count: int, bytes: int, tiles: int, target: Target) -> list[int]:
     """How many of `count` panels of so many bytes all rows meet before the next ones, the best guess first.
 
     The panels of a block are read again for every tile of rows: they should stay in half of the second-level cache.
+    Few tiles of rows would leave one thread much more to do, and each would read all weights: the number of blocks is
+    even then.
     """
     fit = min(max((target.host.l2_bytes or 1 << 20) // 2 // max(bytes, 1), 1), count)
-    even = -(-count // -(-count // fit))
+    parts = -(-count // fit)
+    if tiles <= FEW_TILES and count > 1:
+        parts += parts % 2
+    even = -(-count // parts)
     return list(dict.fromkeys((even, count, 1)))
 
 
