@@ -12,11 +12,13 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from nascompiler.backends.errors import DeviceError
+from nascompiler.backends.measure.interleaved import PATIENCE
 from nascompiler.backends.measure.latency import Kind
 from nascompiler.backends.store.rows import Outcome, Row, Tuning
 from nascompiler.backends.target import Target
@@ -26,7 +28,10 @@ from nascompiler.ir.graph import Graph
 WORKER = (sys.executable, "-m", "nascompiler.backends.tvm_adapter.kernel_worker")
 
 PATIENCE_S = 120.0
-"""How long a worker may be silent beyond the time that it was given to measure."""
+"""How long a worker may be silent beyond the time that it was given to measure, quiet moments waited for included."""
+
+WAITING = "wait for the device"
+"""The stage in which a worker may be silent for as long as others measure."""
 
 
 class KernelMeasurer:
@@ -67,7 +72,7 @@ class KernelMeasurer:
             self._say({"call": call, "skip": list(failures), "seconds": seconds})
             stage = variant = ""
             while True:
-                message = self._hear(seconds + self._patience_s)
+                message = self._hear(inf if stage == WAITING else seconds * PATIENCE + self._patience_s)
                 if "at" in message:
                     stage, variant = message["at"], message["variant"]
                 elif "failed" in message:
@@ -118,7 +123,8 @@ class KernelMeasurer:
         assert self._process.stdout is not None
         deadline = time.monotonic() + patience_s
         while b"\n" not in self._buffer:
-            if not select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            left = None if deadline == inf else max(0.0, deadline - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
                 self._silent = True
                 return {}
             received = os.read(self._process.stdout.fileno(), 1 << 16)

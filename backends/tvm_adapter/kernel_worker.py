@@ -29,7 +29,10 @@ from nascompiler.backends.cpu.choice import Choice, variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.exactness import Exactness, exactness
 from nascompiler.backends.measure.interleaved import measure_interleaved
-from nascompiler.backends.store import Outcome
+from nascompiler.backends.measure.kernels import WAITING
+from nascompiler.backends.measure.lease import device_lease
+from nascompiler.backends.measure.quiet import Quiet
+from nascompiler.backends.store import DISTURBED, Outcome
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.ir.evaluate import evaluate
 from nascompiler.ir.files import load
@@ -51,6 +54,7 @@ class Worker:
         self._nodes = {KernelCall.of(node).key: node for node in graph.nodes}
         self._target = target
         self._wire = wire
+        self._quiet = Quiet()
 
     def say(self, **message: Any) -> None:
         print(json.dumps(message), file=self._wire, flush=True)
@@ -76,9 +80,13 @@ class Worker:
             self.say(rows=[], noise=0.0)
             return
         default = next(iter(ready))
-        self.say(at="measure", variant=default)
-        found = measure_interleaved(ready, default, seconds=seconds)
-        self.say(rows=[{"variant": n, **asdict(t)} for n, t in found.timings.items()], noise=found.noise)
+        self.say(at=WAITING, variant=default)
+        with device_lease(purpose="timing a kernel call"):
+            self.say(at="measure", variant=default)
+            found = measure_interleaved(ready, default, seconds=seconds, quiet=self._quiet)
+        detail = DISTURBED if found.disturbed else ""
+        rows = [{"variant": n, **asdict(t), "detail": detail} for n, t in found.timings.items()]
+        self.say(rows=rows, noise=found.noise)
 
     def _checked(self, graph: Graph, compiled: Mapping[str, Any]) -> dict[str, Any]:
         """The variants that compute what the reference evaluation does."""
