@@ -48,9 +48,8 @@ class Exponents:
 
 @dataclass(frozen=True)
 class Objective:
-    """The reward of an evaluation: ACC · Π (LAT / T)^w over the `targets_ns`, by target; 0 where a constraint is missed.
-
-    With no target it is the accuracy.
+    """The reward of an evaluation: ACC · Π (LAT / T)^w over the `targets_ns`, by target; 0 where a constraint is
+    missed, the accuracy where there is no target.
     """
 
     exponents: Exponents

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import itertools
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
-from nascompiler.ir.text import parse
+from nascompiler.ir import files
 from nascompiler.search.controllers.decisions import DecisionTable
 from nascompiler.spaces import SearchSpace, Vector
-
-SPACE = """nir 1
-graph @synthetic(%image: f32[1,32,32,3]) {family=mnasnet} {
-  choice @block1.op = [conv, inverted_bottleneck]
-  choice @block1.expansion = [3, 6] if @block1.op in [inverted_bottleneck]
-  choice @block1.kernel = [3, 5]
-  choice @block1.filters = [16, 24, 32]
-  choice @block2.op = [conv, depthwise_separable, inverted_bottleneck]
-  choice @block2.expansion = [3, 4, 6] if @block2.op in [inverted_bottleneck]
-  choice @block2.kernel = [3, 5]
-  choice @block2.filters = [24, 32, 40]
-  choice @block2.repeats = [1, 2, 3]
-  choice @block2.se_ratio = [0.0, 0.25]
-  %stem = arch.conv(%image) {filters=16, stride=2}
-  %block1 = arch.block(%stem) {op=@block1.op, kernel=@block1.kernel, expansion=@block1.expansion, filters=@block1.filters, stride=2}
-  %block2 = arch.block(%block1) {op=@block2.op, kernel=@block2.kernel, expansion=@block2.expansion, filters=@block2.filters, stride=2, repeats=@block2.repeats, se_ratio=@block2.se_ratio}
-  %logits = arch.classifier(%block2) {classes=10}
-  return logits=%logits
-}
-"""
 
 
 @cache
 def space() -> SearchSpace:
-    return SearchSpace(parse(SPACE))
+    return SearchSpace(files.load(Path(__file__).with_suffix(".nir")))
 
 
 @cache

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from tests.search.synthetic import space, worths
 
 from nascompiler.ir import UsageError
 from nascompiler.search import controllers
+from tests.search.synthetic import space, worths
 
 FOUND = space()
 SETTINGS = [(name, preset) for name in ("ppo", "evolution", "random") for preset in ("small", "paper")]

@@ -1,7 +1,7 @@
 import numpy as np
-from tests.search.synthetic import space
 
 from nascompiler.search.controllers.decisions import DecisionTable
+from tests.search.synthetic import space
 
 FOUND = space()
 TABLE = DecisionTable.of(FOUND.choices)

@@ -1,8 +1,7 @@
 from collections import Counter
 
-from tests.search.synthetic import space, worths
-
 from nascompiler.search.controllers.evolution import RegularisedEvolution
+from tests.search.synthetic import space, worths
 
 FOUND = space()
 

@@ -1,9 +1,9 @@
 import numpy as np
-from tests.search.synthetic import space
 
 from nascompiler.search.controllers.decisions import DecisionTable
 from nascompiler.search.controllers.policy import Policy
 from nascompiler.search.controllers.ppo import Ppo, PpoSettings, loss_and_gradients
+from tests.search.synthetic import space
 
 FOUND = space()
 TABLE = DecisionTable.of(FOUND.choices)
