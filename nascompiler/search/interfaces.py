@@ -74,7 +74,7 @@ class EvaluatorRecipe:
 
 
 class Executor(Protocol):
-    """Runs trials, up to `capacity` at once, here or elsewhere.
+    """Runs trials, up to `capacity` at once, here or elsewhere; more may be submitted and wait for their turn.
 
     Every trial that is submitted comes back from `wait` exactly once, as an evaluation or a failure, in any order; a
     worker that dies gives a failure (crash or device lost), never an exception. An executor does not try again: that
