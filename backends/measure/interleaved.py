@@ -78,8 +78,9 @@ def measure_interleaved(
         while True:
             patient = quiet is not None and time.monotonic() < given_up
             started_quiet = quiet is None or (quiet.wait(given_up) if patient else quiet.now())
+            before = 0 if quiet is None else quiet.waits.ns()
             taken = {name: runs[name or default]() for name in [going[i] for i in order.permutation(len(going))]}
-            undisturbed = started_quiet and (quiet is None or quiet.now())
+            undisturbed = started_quiet and (quiet is None or (not quiet.waits.since(before) and quiet.now()))
             if undisturbed or not patient:
                 break
         if done < 0:

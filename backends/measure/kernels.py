@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from math import inf
 from pathlib import Path
@@ -61,15 +61,15 @@ class KernelMeasurer:
         self._end()
         self._folder.cleanup()
 
-    def measure(self, call: str, seconds: float) -> Tuning:
-        """Every variant of a call, by its key, timed in turns for about `seconds` in all; failures are among the rows.
+    def measure(self, call: str, seconds: float, skip: Collection[str] = ()) -> Tuning:
+        """Every variant of a call but those to `skip`, timed in turns for about `seconds` in all; failures are rows.
 
         Raises DeviceError when no worker can be started.
         """
         failures: dict[str, Row] = {}
         while True:
             self._start()
-            self._say({"call": call, "skip": list(failures), "seconds": seconds})
+            self._say({"call": call, "skip": [*skip, *failures], "seconds": seconds})
             stage = variant = ""
             while True:
                 message = self._hear(inf if stage == WAITING else seconds * PATIENCE + self._patience_s)

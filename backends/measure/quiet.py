@@ -3,6 +3,7 @@
 A neighbour on the same core, another virtual machine or a throttled clock slow a processor down for seconds at a time
 (by 1.3 to 3 times on the machine this was written on), and nothing that the system counts tells of it. So a short loop
 is timed before and after each round of a measurement; rounds in which it took longer than at its best do not count.
+Nor do those in which another process had the CPU.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from statistics import median
 
 from nascompiler.backends.cache import cache_folder
 from nascompiler.backends.host import detect_host
+from nascompiler.backends.measure.priority import Waits
 
 LIMIT = 1.15
 """The loop may take so many times its best: slow states were found at 1.25 and above, full speed at up to 1.1."""
@@ -49,6 +51,7 @@ class Quiet:
 
     probe: Callable[[], float] = probe_ns
     path: Path | None = None
+    waits: Waits = field(default_factory=Waits)
     best_ns: float = field(init=False)
 
     def __post_init__(self) -> None:
@@ -90,3 +93,33 @@ class Quiet:
             with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".writing-", delete=False) as file:
                 file.write(json.dumps(known))
             os.replace(file.name, path)
+
+
+def quiet_runs(
+    step: Callable[[], None], quiet: Quiet, *, seconds: float, fewest: int, patience_s: float
+) -> tuple[list[float], bool]:
+    """Times in ns of single runs in quiet moments for about `seconds`, at least `fewest`; and whether there were none.
+
+    After `patience_s` disturbed runs are taken for want of better ones.
+    """
+    clock = time.perf_counter_ns
+    times: list[float] = []
+    others: list[float] = []
+    began = time.monotonic()
+    deadline = began + patience_s
+    step()
+    while len(times) < fewest or time.monotonic() - began < seconds:
+        if not quiet.now():
+            if time.monotonic() >= deadline and len(times) + len(others) >= fewest:
+                break
+            if time.monotonic() < deadline:
+                time.sleep(_PAUSE_S)
+            step()  # caches have forgotten in the meantime
+        before = quiet.waits.ns()
+        start = clock()
+        step()
+        taken = float(clock() - start)
+        alone = not quiet.waits.since(before)
+        (times if quiet.now() and alone else others).append(taken)
+    enough = len(times) >= fewest
+    return (times if enough else [*times, *others]), not enough

@@ -31,6 +31,7 @@ from nascompiler.backends.exactness import Exactness, exactness
 from nascompiler.backends.measure.interleaved import measure_interleaved
 from nascompiler.backends.measure.kernels import WAITING
 from nascompiler.backends.measure.lease import device_lease
+from nascompiler.backends.measure.priority import first_in_line
 from nascompiler.backends.measure.quiet import Quiet
 from nascompiler.backends.store import DISTURBED, Outcome
 from nascompiler.backends.target import Target, parse_target
@@ -81,7 +82,7 @@ class Worker:
             return
         default = next(iter(ready))
         self.say(at=WAITING, variant=default)
-        with device_lease(purpose="timing a kernel call"):
+        with device_lease(purpose="timing a kernel call"), first_in_line():
             self.say(at="measure", variant=default)
             found = measure_interleaved(ready, default, seconds=seconds, quiet=self._quiet)
         detail = DISTURBED if found.disturbed else ""

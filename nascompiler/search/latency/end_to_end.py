@@ -42,20 +42,26 @@ _NETWORKS_PER_PROCESS = 100
 class Timed:
     """Single inferences of a network, ns, by the rounds in which they were taken in turns with other networks.
 
-    `disturbed` counts the rounds without a quiet moment.
+    `disturbed` says of each round whether there was no quiet moment in it.
     """
 
     rounds: tuple[tuple[float, ...], ...]
-    disturbed: int = 0
+    disturbed: tuple[bool, ...]
 
     @property
     def round_medians(self) -> tuple[float, ...]:
         return tuple(float(np.median(taken)) for taken in self.rounds)
 
     @property
+    def is_disturbed(self) -> bool:
+        """Whether no round was quiet."""
+        return all(self.disturbed)
+
+    @property
     def latency(self) -> TargetLatency:
-        """The median over all runs, with its spread."""
-        runs = np.concatenate([np.asarray(taken) for taken in self.rounds])
+        """The median over all runs of quiet rounds, of all rounds where none was, with its spread."""
+        quiet = [taken for taken, lost in zip(self.rounds, self.disturbed, strict=True) if not lost]
+        runs = np.concatenate([np.asarray(taken) for taken in quiet or self.rounds])
         median = float(np.median(runs))
         return TargetLatency(median, Kind.MEASURED, float(np.median(np.abs(runs - median))), len(runs))
 
@@ -117,9 +123,7 @@ class NetworkTimer:
         Raises TrialFailure when the process crashes or hangs.
         """
         reply = self._ask({"measure": list(names), "rounds": rounds, "seconds": seconds}, "ns", MEASURE_TIMEOUT_S)
-        return {
-            name: Timed(tuple(tuple(taken) for taken in reply["ns"][name]), reply["disturbed"][name]) for name in names
-        }
+        return {name: Timed(tuple(map(tuple, reply["ns"][name])), tuple(reply["disturbed"][name])) for name in names}
 
     def profile(self, name: str, *, runs: int = 15) -> list[tuple[str, str, float]]:
         """Nodes, ops and median time in ns of each kernel call of a prepared network, with a clock around it."""

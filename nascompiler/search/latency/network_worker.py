@@ -6,7 +6,7 @@ The lines that it and its parent exchange, each a JSON object:
     parent -> {"prepare": NAME, "graph": TEXT or "file": PATH.nir, "folder": DIR}
     worker -> {"prepared": NAME, "problem": "" or why it cannot be compiled, "calls": kernel calls}
     parent -> {"measure": [NAME, ...], "rounds": R, "seconds": S}
-    worker -> {"ns": {NAME: [[ns of each run], ... for each round]}, "disturbed": {NAME: rounds without quiet runs}}
+    worker -> {"ns": {NAME: [[ns of each run], ... for each round]}, "disturbed": {NAME: [whether, ... each round]}}
     parent -> {"profile": NAME, "runs": N}
     worker -> {"layers": [[names of nodes, median ns], ...]}
     parent -> {"forget": NAME}
@@ -27,6 +27,7 @@ import numpy as np
 from nascompiler.backends.artifact import Artifact, load_artifact
 from nascompiler.backends.compile import compile_graph
 from nascompiler.backends.measure.lease import device_lease
+from nascompiler.backends.measure.priority import first_in_line
 from nascompiler.backends.measure.quiet import Quiet, quiet_runs
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.bench.protocol import take_stdout
@@ -77,10 +78,10 @@ class NetworkWorker:
 
     def _measure(self, names: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
         times: dict[str, list[list[float]]] = {name: [] for name in names}
-        disturbed = dict.fromkeys(names, 0)
+        disturbed: dict[str, list[bool]] = {name: [] for name in names}
         for number in range(rounds):
             at = number % len(names)
-            with device_lease(purpose="timing networks"):
+            with device_lease(purpose="timing networks"), first_in_line():
                 for name in [*names[at:], *names[:at]]:
                     step = self._artifacts[name].step
                     for _ in range(WARM_RUNS):
@@ -89,13 +90,13 @@ class NetworkWorker:
                         step, self._quiet, seconds=seconds, fewest=FEWEST_RUNS, patience_s=PATIENCE_S
                     )
                     times[name].append(taken)
-                    disturbed[name] += without
+                    disturbed[name].append(without)
         return {"ns": times, "disturbed": disturbed}
 
     def _profile(self, name: str, runs: int) -> dict[str, Any]:
         artifact = self._artifacts[name]
         times = []
-        with device_lease(purpose="profiling a network"):
+        with device_lease(purpose="profiling a network"), first_in_line():
             while len(times) < runs:
                 if self._quiet.wait(float("inf")):
                     artifact.step()

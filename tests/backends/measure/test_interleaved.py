@@ -16,6 +16,7 @@ from nascompiler.backends.measure.interleaved import (
     Interleaved,
     measure_interleaved,
 )
+from nascompiler.backends.measure.priority import Waits
 from nascompiler.backends.measure.quiet import Quiet
 
 
@@ -77,6 +78,7 @@ class Neighbour(Quiet):
 
     def __init__(self, slow: Callable[[int], bool]) -> None:
         self.slow, self.looks = slow, 0
+        self.waits = Waits()
 
     def now(self) -> bool:
         self.looks += 1

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from nascompiler.backends.measure.quiet import LIMIT, Quiet, probe_ns
+from nascompiler.backends.measure.priority import Waits
+from nascompiler.backends.measure.quiet import LIMIT, Quiet, probe_ns, quiet_runs
 
 
 @pytest.fixture
@@ -48,6 +49,38 @@ def test_a_file_that_cannot_be_read_says_nothing(path):
     assert made_up(path, 150.0).now()
     path.write_text("{")
     assert made_up(path, 150.0).now()
+
+
+class Switched(Quiet):
+    """Quiet or not as it was told last."""
+
+    def __init__(self) -> None:
+        self.is_quiet = True
+        self.waits = Waits()
+
+    def now(self) -> bool:
+        return self.is_quiet
+
+
+def test_only_quiet_runs_count_while_there_are_any():
+    quiet, runs = Switched(), []
+
+    def step() -> None:
+        runs.append(quiet.is_quiet)
+        quiet.is_quiet = len(runs) % 3 != 0
+
+    times, disturbed = quiet_runs(step, quiet, seconds=0.0, fewest=4, patience_s=60.0)
+    assert not disturbed
+    assert len(times) == 4
+    assert len(runs) > 6
+
+
+def test_without_a_quiet_moment_the_runs_there_are_count_and_that_is_said():
+    quiet = Switched()
+    quiet.is_quiet = False
+    times, disturbed = quiet_runs(lambda: None, quiet, seconds=0.0, fewest=4, patience_s=0.0)
+    assert disturbed
+    assert len(times) >= 4
 
 
 def test_the_loop_takes_time():
