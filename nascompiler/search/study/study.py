@@ -18,7 +18,7 @@ from nascompiler.search.errors import StudyError
 from nascompiler.search.evaluation import Evaluation, TargetLatency
 from nascompiler.search.failures import FailureClass
 from nascompiler.search.study.records import Checkpoint, FailureRecord, FinalRecord, SessionRecord, TrialRecord
-from nascompiler.search.study.schema import connect, guarded, is_empty, lock
+from nascompiler.search.study.schema import connect, guarded, lock
 from nascompiler.search.trial import TrialOutcome
 
 KEPT_CHECKPOINTS = 2
@@ -39,7 +39,7 @@ class Study:
         path = Path(path)
         held = lock(path)
         try:
-            if path.exists() and not begun_only(path):
+            if path.exists() and cls.has_begun(path):
                 raise UsageError(f"{path} exists; continue it with --resume, or name another file")
             study = cls(path, connect(path, write=True), held)
         except BaseException:
@@ -57,7 +57,7 @@ class Study:
             raise UsageError(f"there is no study {path} to resume; begin it without --resume")
         held = lock(path)
         try:
-            if begun_only(path):
+            if not cls.has_begun(path):
                 raise UsageError(f"{path} was only begun and holds nothing; begin it again without --resume")
             return cls(path, connect(path, write=True), held)
         except BaseException:
@@ -71,6 +71,17 @@ class Study:
         if not path.is_file():
             raise UsageError(f"there is no study {path}")
         return cls(path, connect(path, write=False), None)
+
+    @staticmethod
+    def has_begun(path: Path) -> bool:
+        """Whether a file holds a study, not only the beginning of one that was killed right away.
+
+        Raises StudyError for a file that is neither.
+        """
+        if path.stat().st_size == 0 and not path.with_name(path.name + "-wal").exists():
+            return False
+        with guarded(path), contextlib.closing(connect(path, write=True)) as db:
+            return bool(db.execute("SELECT count(*) FROM meta").fetchone() != (0,))
 
     def __enter__(self) -> Self:
         return self
@@ -260,18 +271,6 @@ class Study:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
-
-
-def begun_only(path: Path) -> bool:
-    """Whether a kill came before anything was written; raises StudyError for a file that is no study."""
-    if path.stat().st_size == 0 and not path.with_name(path.name + "-wal").exists():
-        return True
-    with guarded(path):
-        db = connect(path, write=True)
-        try:
-            return is_empty(db) or db.execute("SELECT count(*) FROM meta").fetchone() == (0,)
-        finally:
-            db.close()
 
 
 def _plain(text: str, path: Path) -> Any:
