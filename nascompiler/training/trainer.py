@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
+from nascompiler.backends.measure.lease import device_shared
 from nascompiler.data.dataset import Dataset, Split
 from nascompiler.ir import Graph, UsageError
 from nascompiler.torch_bridge import GraphModule, from_module, to_module
 from nascompiler.training.accuracy import Run, evaluate_accuracy
 from nascompiler.training.augmentation import recoloured, shifted
+from nascompiler.training.averaging import WeightAverage
+from nascompiler.training.optimizers import make_optimizer
 from nascompiler.training.recipe import Recipe
+
+
+class Diverged(UsageError):
+    """Training whose loss is no longer a number."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +70,13 @@ def fit(
     *,
     seed: int = 0,
     progress: Callable[[Epoch], None] | None = None,
+    device: str = "cpu",
 ) -> tuple[Epoch, ...]:
-    """Train the parameters of a module as the recipe says; leaves it in evaluation mode. See `train`."""
-    loss_function = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    optimizer = torch.optim.AdamW(parameter_groups(module, recipe.weight_decay), lr=recipe.learning_rate)
+    """Train the parameters of a module as the recipe says; leaves it in evaluation mode, on the CPU. See `train`."""
+    module.to(device)
+    loss_function = _Loss(recipe)
+    optimizer = make_optimizer(module, recipe)
+    average = WeightAverage(module, recipe.average) if recipe.average else None
     # Batch statistics of a small rest would be poor, so an epoch ends with the last full batch.
     steps = max(1, len(data.train) // recipe.batch_size)
     rows = []
@@ -75,21 +86,50 @@ def fit(
         for step, (images, labels) in zip(
             range(steps), training_batches(data.train, recipe, seed, number), strict=False
         ):
-            done = (number + step / steps) / recipe.epochs
-            module.set_drop_path_progress(done)
+            module.set_drop_path_progress((number + step / steps) / recipe.epochs)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at((number * steps + step + 1) / (recipe.epochs * steps))
-            loss = loss_function(module(torch.from_numpy(images)), torch.from_numpy(labels))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            with _beside_others(device):
+                loss = loss_function(module(torch.from_numpy(images).to(device)), torch.from_numpy(labels).to(device))
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                if recipe.clip_norm:
+                    nn.utils.clip_grad_norm_(module.parameters(), recipe.clip_norm)
+                optimizer.step()
+                if average is not None:
+                    average.update()
             total += float(loss.detach())
-        accuracy = evaluate_accuracy(module_run(module), data.held_out)
+        if not isfinite(total):
+            raise Diverged(f"training {data.name} diverges in epoch {number + 1}: the mean loss is {total / steps}")
+        with average.applied() if average is not None else nullcontext():
+            accuracy = evaluate_accuracy(module_run(module), data.held_out)
         rows.append(Epoch(number + 1, total / steps, accuracy, time.monotonic() - began))
         if progress is not None:
             progress(rows[-1])
-    module.eval()
+    if average is not None:
+        average.assign()
+    module.eval().to("cpu")
     return tuple(rows)
+
+
+class _Loss:
+    """Cross entropy of the first output, and of further ones (auxiliary heads) with their weight."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._of_logits = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self._auxiliary = recipe.auxiliary
+
+    def __call__(self, outputs: Tensor | tuple[Tensor, ...], labels: Tensor) -> Tensor:
+        if isinstance(outputs, Tensor):
+            loss: Tensor = self._of_logits(outputs, labels)
+            return loss
+        first, *others = (self._of_logits(logits, labels) for logits in outputs)
+        return sum((self._auxiliary * other for other in others), start=first)
+
+
+def _beside_others(device: str) -> AbstractContextManager[None]:
+    """A step on the host, which measurements do not have to bear with."""
+    return device_shared() if device == "cpu" else nullcontext()
 
 
 def training_batches(
@@ -104,22 +144,15 @@ def training_batches(
         yield split.normalization(images), split.labels[chosen]
 
 
-def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """The parameters for an optimizer: weight decay for matrices and kernels, none for vectors."""
-    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-
-
 def module_run(module: GraphModule) -> Run:
-    """The module, put in evaluation mode, as a function of arrays for `evaluate_accuracy`."""
+    """The module, put in evaluation mode, as a function of arrays, its first output, for `evaluate_accuracy`."""
 
     def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
         module.eval()
+        device = next(module.parameters()).device
         with torch.inference_mode():
-            logits: NDArray[np.float32] = module(torch.from_numpy(images)).numpy()
+            outputs = module(torch.from_numpy(images).to(device))
+        logits: NDArray[np.float32] = (outputs[0] if isinstance(outputs, tuple) else outputs).cpu().numpy()
         return logits
 
     return run
@@ -148,13 +181,18 @@ def check_fit(graph: Graph, data: Dataset) -> None:
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """torch inside the block draws from `seed`, uses deterministic algorithms and this many threads."""
+    deterministic = torch.utils.deterministic
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    filled = deterministic.fill_uninitialized_memory
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
+        # Filling new memory finds errors of torch's; it takes an eighth of the time of a small network.
+        deterministic.fill_uninitialized_memory = False
         try:
             yield
         finally:
             torch.set_num_threads(before[0])
             torch.use_deterministic_algorithms(before[1])
+            deterministic.fill_uninitialized_memory = filled
