@@ -34,8 +34,11 @@ class Study:
         self._session = 0
 
     @classmethod
-    def create(cls, path: str | Path, settings: Mapping[str, Any]) -> Self:
-        """A new study with these settings (plain data); raises UsageError where there is a file already."""
+    def create(cls, path: str | Path, settings: Mapping[str, Any], space: str = "") -> Self:
+        """A new study with these settings (plain data) and the text of the space that is searched.
+
+        Raises UsageError where there is a file already.
+        """
         path = Path(path)
         held = lock(path)
         try:
@@ -46,7 +49,8 @@ class Study:
             held.close()
             raise
         with study._writing() as db:
-            db.execute("INSERT INTO meta VALUES ('settings', ?)", (json.dumps(settings),))
+            rows = [("settings", json.dumps(settings)), ("space", space)]
+            db.executemany("INSERT INTO meta VALUES (?, ?)", rows)
         return study
 
     @classmethod
@@ -103,11 +107,19 @@ class Study:
 
     @property
     def settings(self) -> dict[str, Any]:
+        return dict(_plain(self._meta("settings"), self.path))
+
+    @property
+    def space(self) -> str:
+        """The text of the space that is searched."""
+        return self._meta("space")
+
+    def _meta(self, key: str) -> str:
         with guarded(self.path):
-            found = self._db.execute("SELECT value FROM meta WHERE key = 'settings'").fetchone()
+            found = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         if found is None:
-            raise StudyError(f"{self.path} was only begun and holds no settings")
-        return dict(_plain(found[0], self.path))
+            raise StudyError(f"{self.path} was only begun and has no {key}")
+        return str(found[0])
 
     def change_settings(self, settings: Mapping[str, Any]) -> None:
         """Put settings in place of those there are."""
