@@ -12,7 +12,7 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import TuningError
 from nascompiler.backends.measure.environment import environment
 from nascompiler.backends.measure.kernels import KernelMeasurer
-from nascompiler.backends.store import Outcome, Row, Session, Tuning
+from nascompiler.backends.store import Row, Session, Tuning
 from nascompiler.backends.store.generator import generator_hash, generator_versions
 from nascompiler.backends.target import Target
 from nascompiler.ir import Graph
@@ -130,6 +130,3 @@ def _measure(
         return tuning
     others = worker.measure(call.key, SECONDS_PER_CALL, [taken])
     return Tuning((*tuning.rows, *others.rows), others.noise, others.kind, others.fresh)
-
-
-__all__ = ["BuildProgress", "BuildResult", "Outcome", "build_table", "measure_calls"]

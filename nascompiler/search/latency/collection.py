@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,7 +16,7 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import StoreError
 from nascompiler.backends.predict import timed_calls
 from nascompiler.backends.target import Target
-from nascompiler.ir import Constant, Graph, ParseError, Value
+from nascompiler.ir import Constant, Graph, ParseError
 from nascompiler.ir.files import write_text
 from nascompiler.ir.graph import Node
 from nascompiler.ir.ops import OPS
@@ -30,6 +29,9 @@ FORMAT = 1
 
 SMALL_SPACE = 5000
 """Spaces of at most so many architectures are looked at whole."""
+
+_FEWEST = 20
+"""Of so few architectures nothing can be said about the others."""
 
 
 @dataclass
@@ -65,8 +67,10 @@ class Collection:
     def unseen(self) -> float:
         """The part of the calls of another architecture that is expected to be new (Good and Turing, 1953)."""
         seen = self.counts.total()
-        if self.complete or not seen:
-            return 0.0 if self.complete else 1.0
+        if self.complete:
+            return 0.0
+        if not seen:
+            return 1.0
         return sum(count == 1 for count in self.counts.values()) / seen
 
     def extend(
@@ -80,10 +84,13 @@ class Collection:
     ) -> None:
         """Look at architectures until there are `samples` of them, or fewer calls than `stop_below` are still unseen.
 
-        `report` is called after each and says whether to go on.
+        Small spaces are looked at whole. `report` is called after each architecture and says whether to go on.
         """
+        small = space.size <= SMALL_SPACE
+        if self.complete:
+            return
         for graph in self._architectures(space):
-            if self.sampled >= samples or (self.sampled >= 20 and self.unseen < stop_below):
+            if not small and (self.sampled >= samples or (self.sampled >= _FEWEST and self.unseen < stop_below)):
                 return
             for key, nodes in timed_calls(lowered(graph, target)).items():
                 self.calls.setdefault(key, KernelCall.of(nodes[0]))
@@ -119,7 +126,7 @@ class Collection:
         write_text(self.path, json.dumps(data))
 
 
-def call_graph(calls: Any) -> Graph:
+def call_graph(calls: Iterable[KernelCall]) -> Graph:
     """A graph with a node for each call, operands that are computed as inputs, the others as placeholders."""
     graph = Graph("calls")
     for number, call in enumerate(calls):
@@ -167,6 +174,3 @@ def _read(path: Path) -> Collection | None:
         return None
     except (OSError, ValueError, KeyError, TypeError, ParseError) as error:
         raise StoreError(f"cannot read the calls in {path}: {error}; remove the file to collect them anew") from None
-
-
-__all__ = ["Collection", "Value", "call_graph", "with_random_constants"]

@@ -130,6 +130,10 @@ class NetworkTimer:
         reply = self._ask({"profile": name, "runs": runs}, "layers", MEASURE_TIMEOUT_S)
         return [(nodes, op, ns) for nodes, op, ns in reply["layers"]]
 
+    def holds(self, name: str) -> bool:
+        """Whether a network is prepared: all are lost with a process that crashes."""
+        return name in self._prepared
+
     def forget(self, name: str) -> None:
         """Let go of a network."""
         if self._prepared.pop(name, None) is not None and self._worker is not None:

@@ -11,7 +11,8 @@ The lines that it and its parent exchange, each a JSON object:
     worker -> {"layers": [[names of nodes, median ns], ...]}
     parent -> {"forget": NAME}
 
-Networks are timed in turns, a round of them under one lease of the machine. A crash or silence is for the parent to see.
+Networks are timed in turns, a round of them under one lease of the machine. Crashes and silence are for the parent to
+see.
 """
 
 from __future__ import annotations
