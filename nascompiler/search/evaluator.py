@@ -45,13 +45,23 @@ def size(graph: Graph) -> tuple[int, int]:
 
 
 def recipe(
-    data: str, proxy: Mapping[str, Any], targets: Sequence[str], *, measure: bool, constraints: Sequence[str]
+    data: str,
+    proxy: Mapping[str, Any],
+    targets: Sequence[str],
+    *,
+    space: str,
+    measure: bool,
+    constraints: Sequence[str],
 ) -> EvaluatorRecipe:
-    """How workers make the evaluator that trains children on `data` and takes latencies on `targets`."""
+    """How workers make the evaluator that trains children on `data` and takes latencies on `targets`.
+
+    `space` is the name under which errors of predictions are known.
+    """
     arguments = {
         "data": data,
         "proxy": dict(proxy),
         "targets": list(targets),
+        "space": space,
         "measure": measure,
         "constraints": list(constraints),
     }
@@ -59,7 +69,12 @@ def recipe(
 
 
 def build(
-    data: str, proxy: Mapping[str, Any], targets: Sequence[str], measure: bool, constraints: Sequence[str]
+    data: str,
+    proxy: Mapping[str, Any],
+    targets: Sequence[str],
+    space: str,
+    measure: bool,
+    constraints: Sequence[str],
 ) -> ArchitectureEvaluator:
     """The evaluator, in a worker; raises UsageError and DataError where data, proxy and targets cannot be used."""
     from nascompiler.search.children.source import TrainedAccuracy
@@ -67,6 +82,6 @@ def build(
 
     return ArchitectureEvaluator(
         TrainedAccuracy(data, proxy),
-        [latency_source(target, measure=measure) for target in targets],
+        [latency_source(target, measure=measure, space=space) for target in targets],
         parse_constraints(constraints, targets),
     )

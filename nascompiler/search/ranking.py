@@ -36,7 +36,7 @@ def candidates(
 ) -> list[Candidate]:
     """What was trained and meets all hard constraints: those that meet the latency first, then by reward.
 
-    Of equal ones the faster, then the earlier comes first.
+    What could not be run in the end is left out. Of equal ones the faster, then the earlier comes first.
     """
     by_trial: dict[int, list[FinalRecord]] = {}
     for final in finals:
@@ -46,6 +46,8 @@ def candidates(
         if record.evaluation is None or record.evaluation.accuracy is None or record.repeats is not None:
             continue
         measured = by_trial.get(record.number, [])
+        if any(final.problem for final in measured):
+            continue
         evaluation = with_latencies(record.evaluation, measured)
         if not objective.missed(evaluation):
             meets = not objective.slower_than_wanted(evaluation)
@@ -60,7 +62,9 @@ def _order(candidate: Candidate) -> tuple[bool, float, float, int]:
 
 def with_latencies(evaluation: Evaluation, finals: Sequence[FinalRecord]) -> Evaluation:
     """The evaluation with what was measured at the end."""
-    return replace(evaluation, latencies={**evaluation.latencies, **{f.target: f.measured for f in finals}})
+    return replace(
+        evaluation, latencies={**evaluation.latencies, **{f.target: f.measured for f in finals if f.measured}}
+    )
 
 
 def front(found: Sequence[Candidate]) -> list[Candidate]:

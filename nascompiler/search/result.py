@@ -141,13 +141,6 @@ class SearchResult:
             "macs": evaluation.macs,
             "latencies": {target: latency.to_json() for target, latency in evaluation.latencies.items()},
             "meets_latency": candidate.meets_latency,
-            "measured_at_the_end": [
-                {
-                    "target": final.target,
-                    "measured": final.measured.to_json(),
-                    "predicted": None if final.predicted is None else final.predicted.to_json(),
-                }
-                for final in candidate.measured
-            ],
+            "measured_at_the_end": [final.to_json() for final in candidate.measured],
             "decisions": self.space.decode(candidate.trial.vector),
         }

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 
-from nascompiler.ir import Graph
 from nascompiler.ir.text import print_graph
 from nascompiler.search.errors import StudyError
-from nascompiler.search.evaluation import TargetLatency
 from nascompiler.search.failures import FailureClass
 from nascompiler.search.interfaces import Executor
+from nascompiler.search.latency.top import Candidate as Finalist
+from nascompiler.search.latency.top import Ranked
 from nascompiler.search.loop import Search
 from nascompiler.search.progress import Listener
 from nascompiler.search.ranking import Candidate
@@ -24,8 +24,8 @@ from nascompiler.spaces import SearchSpace
 
 VERSIONS_OF = ("nascompiler", "numpy", "torch", "apache-tvm")
 
-MeasureTop = Callable[[Mapping[int, Graph], str], Mapping[int, tuple[TargetLatency, TargetLatency | None]]]
-"""Architectures by number and a target -> the latency of each, measured end to end in turns, and predicted if known."""
+MeasureTop = Callable[[Sequence[Finalist], str], Sequence[Ranked]]
+"""`latency.measure_top`, or what stands for it."""
 
 
 def run_search(
@@ -84,8 +84,14 @@ def _measured(result: SearchResult, study: Study, measure_top: MeasureTop, say: 
         finals: list[FinalRecord] = []
         for target in result.settings.targets:
             say(f"measuring the best {len(chosen)} on {target} ...")
-            found = measure_top({n: result.architecture(c) for n, c in chosen.items()}, target)
-            finals += [FinalRecord(n, target, measured, predicted) for n, (measured, predicted) in found.items()]
+            finalists = [
+                Finalist(str(n), result.architecture(c), (c.trial.evaluation or c.evaluation).latencies.get(target))
+                for n, c in chosen.items()
+            ]
+            finals += [
+                FinalRecord(int(row.name), target, row.predicted, row.measured, row.tied, row.problem)
+                for row in measure_top(finalists, target)
+            ]
         study.set_finals(finals)
         result = replace(result, finals=finals)
 

@@ -100,9 +100,30 @@ class SessionRecord:
 
 @dataclass(frozen=True)
 class FinalRecord:
-    """One of the best measured at the end: the latency end to end beside the one that was predicted."""
+    """One of the best when it was measured end to end: beside it what the trial had found, or why there is no figure.
+
+    `tied` says that it and the next faster one cannot be told apart.
+    """
 
     trial: int
     target: str
-    measured: TargetLatency
-    predicted: TargetLatency | None
+    before: TargetLatency | None
+    measured: TargetLatency | None
+    tied: bool = False
+    problem: str = ""
+
+    @property
+    def error(self) -> float | None:
+        """The earlier figure over the measured one, less 1."""
+        return None if self.before is None or self.measured is None else self.before.ns / self.measured.ns - 1
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "trial": self.trial,
+            "target": self.target,
+            "before": None if self.before is None else self.before.to_json(),
+            "measured": None if self.measured is None else self.measured.to_json(),
+            "error": self.error,
+            "tied_with_faster": self.tied,
+            "problem": self.problem,
+        }

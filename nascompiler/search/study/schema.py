@@ -46,8 +46,10 @@ MIGRATIONS: Sequence[str] = (
     CREATE TABLE final (
         trial INTEGER NOT NULL REFERENCES trial (number),
         target TEXT NOT NULL,
-        measured TEXT NOT NULL,
-        predicted TEXT,
+        before TEXT,
+        measured TEXT,
+        tied INTEGER NOT NULL,
+        problem TEXT NOT NULL,
         PRIMARY KEY (trial, target)
     ) WITHOUT ROWID;
     """,

@@ -247,30 +247,23 @@ class Study:
         with self._writing() as db:
             db.execute("DELETE FROM final")
             db.executemany(
-                "INSERT INTO final VALUES (?, ?, ?, ?)",
+                "INSERT INTO final VALUES (?, ?, ?, ?, ?, ?)",
                 [
-                    (
-                        final.trial,
-                        final.target,
-                        json.dumps(final.measured.to_json()),
-                        None if final.predicted is None else json.dumps(final.predicted.to_json()),
-                    )
-                    for final in finals
+                    (f.trial, f.target, _latency_text(f.before), _latency_text(f.measured), f.tied, f.problem)
+                    for f in finals
                 ],
             )
 
     def finals(self) -> list[FinalRecord]:
         with guarded(self.path):
-            rows = self._db.execute("SELECT trial, target, measured, predicted FROM final").fetchall()
+            rows = self._db.execute("SELECT trial, target, before, measured, tied, problem FROM final").fetchall()
         return [
-            FinalRecord(
-                trial,
-                target,
-                TargetLatency.from_json(_plain(measured, self.path)),
-                None if predicted is None else TargetLatency.from_json(_plain(predicted, self.path)),
-            )
-            for trial, target, measured, predicted in rows
+            FinalRecord(trial, target, self._latency(before), self._latency(measured), bool(tied), problem)
+            for trial, target, before, measured, tied, problem in rows
         ]
+
+    def _latency(self, text: str | None) -> TargetLatency | None:
+        return None if text is None else TargetLatency.from_json(_plain(text, self.path))
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -283,6 +276,10 @@ class Study:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
                 raise
+
+
+def _latency_text(latency: TargetLatency | None) -> str | None:
+    return None if latency is None else json.dumps(latency.to_json())
 
 
 def _plain(text: str, path: Path) -> Any:

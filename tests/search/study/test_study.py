@@ -29,7 +29,7 @@ def path(tmp_path):
         study.set_told(failed, 0.0)
         assert study.trials()[2] == third
         study.add_checkpoint(Checkpoint(3, 2, {"a": [1.5]}))
-        study.set_finals([FinalRecord(0, "cpu", TargetLatency(2.1e6, Kind.MEASURED, 1e3, 50), None)])
+        study.set_finals([FinalRecord(0, "cpu", None, TargetLatency(2.1e6, Kind.MEASURED, 1e3, 50), tied=True)])
     return path
 
 
