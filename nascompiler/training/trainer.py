@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import isfinite
 
@@ -13,13 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nascompiler.backends.measure.lease import device_shared
 from nascompiler.data.dataset import Dataset, Split
 from nascompiler.ir import Graph, UsageError
+from nascompiler.passes import run_pipeline
 from nascompiler.torch_bridge import GraphModule, from_module, to_module
 from nascompiler.training.accuracy import Run, evaluate_accuracy
 from nascompiler.training.augmentation import recoloured, shifted
 from nascompiler.training.averaging import WeightAverage
+from nascompiler.training.devices import CPU, reproducible, step_on
 from nascompiler.training.optimizers import make_optimizer
 from nascompiler.training.recipe import Recipe
 
@@ -49,18 +50,35 @@ class TrainedGraph:
 
 
 def train(
-    graph: Graph, data: Dataset, recipe: Recipe, *, seed: int = 0, progress: Callable[[Epoch], None] | None = None
+    graph: Graph,
+    data: Dataset,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    progress: Callable[[Epoch], None] | None = None,
+    device: str = CPU,
 ) -> TrainedGraph:
     """Train all weights of an `nn` graph, which has one input [N, H, W, C] and one output, logits [N, classes].
 
-    The same graph, data, recipe and seed give the same weights, bit for bit, on machines of the same kind with the
-    same torch. `progress` is told of every epoch. Raises UsageError when graph and data do not fit.
+    Further outputs are auxiliary heads: they have a loss of their own and are gone from the result. The same graph,
+    data, recipe and seed give the same weights, bit for bit, on machines of the same kind with the same torch.
+    `progress` is told of every epoch. Raises UsageError when graph and data do not fit, Diverged (a UsageError) when
+    the loss is no longer a number.
     """
     check_fit(graph, data)
     with reproducible(seed, recipe.threads):
         module = to_module(graph)
-        epochs = fit(module, data, recipe, seed=seed, progress=progress)
-    return TrainedGraph(from_module(graph, module), recipe, seed, epochs)
+        epochs = fit(module, data, recipe, seed=seed, progress=progress, device=device)
+    return TrainedGraph(without_auxiliary(from_module(graph, module)), recipe, seed, epochs)
+
+
+def without_auxiliary(graph: Graph) -> Graph:
+    """The graph with its first output alone; the graph itself when it has no other."""
+    if len(graph.outputs) == 1:
+        return graph
+    alone = graph.clone()
+    alone.set_outputs({graph.output_names[0]: alone.outputs[0]})
+    return run_pipeline(alone, "eliminate-dead-code")
 
 
 def fit(
@@ -70,7 +88,7 @@ def fit(
     *,
     seed: int = 0,
     progress: Callable[[Epoch], None] | None = None,
-    device: str = "cpu",
+    device: str = CPU,
 ) -> tuple[Epoch, ...]:
     """Train the parameters of a module as the recipe says; leaves it in evaluation mode, on the CPU. See `train`."""
     module.to(device)
@@ -89,7 +107,7 @@ def fit(
             module.set_drop_path_progress((number + step / steps) / recipe.epochs)
             for group in optimizer.param_groups:
                 group["lr"] = recipe.learning_rate_at((number * steps + step + 1) / (recipe.epochs * steps))
-            with _beside_others(device):
+            with step_on(device):
                 loss = loss_function(module(torch.from_numpy(images).to(device)), torch.from_numpy(labels).to(device))
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -125,11 +143,6 @@ class _Loss:
             return loss
         first, *others = (self._of_logits(logits, labels) for logits in outputs)
         return sum((self._auxiliary * other for other in others), start=first)
-
-
-def _beside_others(device: str) -> AbstractContextManager[None]:
-    """A step on the host, which measurements do not have to bear with."""
-    return device_shared() if device == "cpu" else nullcontext()
 
 
 def training_batches(
@@ -169,30 +182,21 @@ def check_fit(graph: Graph, data: Dataset) -> None:
     if len(graph.inputs) != 1 or (graph.inputs[0].type.shape or ())[1:] != expected:
         named = ", ".join(f"{value.name} {value.type}" for value in graph.inputs)
         faults.append(f"its inputs are {named or 'none'}; accepted: one image [N, {', '.join(map(str, expected))}]")
-    if len(graph.outputs) != 1 or (graph.outputs[0].type.shape or ())[1:] != (len(data.classes),):
+    if {(value.type.shape or ())[1:] for value in graph.outputs} != {(len(data.classes),)}:
         named = ", ".join(f"{name} {v.type}" for name, v in zip(graph.output_names, graph.outputs, strict=True))
         faults.append(f"its outputs are {named or 'none'}; accepted: logits [N, {len(data.classes)}]")
+    faults += class_faults(data)
     if faults:
         raise UsageError(
             "\n".join([f"{graph.name!r} does not fit the data set {data.name}:", *(f"  {f}" for f in faults)])
         )
 
 
-@contextmanager
-def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """torch inside the block draws from `seed`, uses deterministic algorithms and this many threads."""
-    deterministic = torch.utils.deterministic
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    filled = deterministic.fill_uninitialized_memory
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
-        # Filling new memory finds errors of torch's; it takes an eighth of the time of a small network.
-        deterministic.fill_uninitialized_memory = False
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before[0])
-            torch.use_deterministic_algorithms(before[1])
-            deterministic.fill_uninitialized_memory = filled
+def class_faults(data: Dataset) -> list[str]:
+    """What keeps a data set from teaching anything: fewer than two classes, or one class only among its labels."""
+    if len(data.classes) < 2:
+        return [f"{data.name} has {len(data.classes)} class; accepted: two or more"]
+    present = np.unique(data.train.labels)
+    if len(present) == 1:
+        return [f"all images of {data.name} to train on are of the class {data.classes[present[0]]!r}"]
+    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.data.dataset import Dataset, Normalization, Split
+from nascompiler.data.dataset import Dataset, Images, Normalization, Split
 from nascompiler.data.errors import DataError
 from nascompiler.ir.errors import UsageError, choices_text, unknown
 from nascompiler.training.colour import colour_contrast
@@ -17,6 +18,8 @@ from nascompiler.training.recipe import Recipe
 
 COLOURS = ("given", "contrast")
 _CHUNK = 1000
+_IN_MEMORY = 2**31
+"""Bytes of images up to which they are kept in memory as reduced; more are reduced each time."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Proxy:
 
 
 def proxy_dataset(data: Dataset, proxy: Proxy) -> Dataset:
-    """The part of a data set that children see, in memory. Its test split is empty: no search looks at that.
+    """The part of a data set that children see. Its test split is empty: no search looks at that.
 
     Raises DataError, listing all reasons, when the proxy does not fit the data.
     """
@@ -77,13 +80,6 @@ def proxy_dataset(data: Dataset, proxy: Proxy) -> Dataset:
     classes = data.classes[: proxy.classes or None]
     train = _part(data.train, len(classes), proxy.train_images, proxy)
     held_out = _part(data.held_out, len(classes), proxy.held_out_images, proxy)
-    faults = [
-        f"no image {purpose} is of its first {len(classes)} classes"
-        for split, purpose in ((train, "to train on"), (held_out, "held out"))
-        if not len(split)
-    ]
-    if faults:
-        raise DataError("\n".join([f"{data.name} cannot train children:", *(f"  {fault}" for fault in faults)]))
     return Dataset(data.name, classes, train, held_out, held_out.head(0))
 
 
@@ -94,9 +90,13 @@ def proxy_faults(data: Dataset, proxy: Proxy) -> list[str]:
         faults.append(f"it has {len(data.classes)} class; accepted: two or more")
     if proxy.classes > len(data.classes):
         faults.append(f"it has {len(data.classes)} classes, and the proxy wants {proxy.classes}")
+    classes, most = proxy.classes or len(data.classes), proxy.train_images or None
     for name, split in (("to train on", data.train), ("held out", data.held_out)):
-        if not len(split):
-            faults.append(f"it has no images {name}")
+        if not (split.labels < classes).any():
+            of = f" of its first {classes} classes" if proxy.classes else ""
+            faults.append(f"it has no images {name}{of}")
+    if len(np.unique(data.train.labels[data.train.labels < classes][:most])) == 1 < len(data.classes):
+        faults.append("all images to train on are of one class; accepted: images of two or more")
     height, width = data.train.images.shape[1:3]
     left = height - 2 * proxy.crop, width - 2 * proxy.crop
     if min(left) < 1:
@@ -111,9 +111,37 @@ def proxy_faults(data: Dataset, proxy: Proxy) -> list[str]:
 
 def _part(split: Split, classes: int, most: int, proxy: Proxy) -> Split:
     chosen = np.flatnonzero(split.labels < classes)[: most or None]
-    images = [_reduced(split.images[chosen[start : start + _CHUNK]], proxy) for start in range(0, len(chosen), _CHUNK)]
     normalization = Normalization() if proxy.colour == "contrast" else split.normalization
-    return Split(np.concatenate(images) if images else split.images[chosen], split.labels[chosen], normalization)
+    images = ReducedImages(split.images, chosen, proxy)
+    small = math.prod(images.shape) <= _IN_MEMORY
+    return Split(images.all() if small else images, split.labels[chosen], normalization)
+
+
+class ReducedImages:
+    """Some images of a data set as the proxy makes them, made when they are indexed."""
+
+    def __init__(self, images: Images, chosen: NDArray[np.int64], proxy: Proxy) -> None:
+        self._images, self._chosen, self._proxy = images, chosen, proxy
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        count, height, width, channels = len(self), *self._images.shape[1:]
+        left = height - 2 * self._proxy.crop, width - 2 * self._proxy.crop
+        size = (self._proxy.resolution,) * 2 if self._proxy.resolution else left
+        return count, *size, channels
+
+    def __len__(self) -> int:
+        return len(self._chosen)
+
+    def __getitem__(self, index: NDArray[np.int64], /) -> NDArray[np.uint8]:
+        return _reduced(self._images[self._chosen[index]], self._proxy)
+
+    def all(self) -> NDArray[np.uint8]:
+        """All of them in memory."""
+        made = np.empty(self.shape, np.uint8)
+        for start in range(0, len(self), _CHUNK):
+            made[start : start + _CHUNK] = self[np.arange(start, min(start + _CHUNK, len(self)))]
+        return made
 
 
 def _reduced(images: NDArray[np.uint8], proxy: Proxy) -> NDArray[np.uint8]:

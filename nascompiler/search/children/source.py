@@ -17,7 +17,8 @@ from nascompiler.search.evaluation import Accuracy
 from nascompiler.search.failures import FailureClass, TrialFailure
 from nascompiler.search.trial import TrialSpec
 from nascompiler.torch_bridge import to_module
-from nascompiler.training.trainer import Diverged, Epoch, check_fit, fit, reproducible
+from nascompiler.training.devices import reproducible, training_device
+from nascompiler.training.trainer import Diverged, Epoch, check_fit, fit
 
 
 class TrainedAccuracy:
