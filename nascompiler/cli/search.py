@@ -232,9 +232,9 @@ def _checked(settings: SearchSettings) -> tuple[SearchSpace, EvaluatorRecipe]:
 
 def _executor(recipe: EvaluatorRecipe, settings: SearchSettings, ray: str | None) -> Executor:
     if ray is not None:
-        from nascompiler.search.executors.ray_cluster import RayExecutor
+        from nascompiler.search.executors.ray_cluster import RayCluster
 
-        return RayExecutor(recipe, ray)
+        return RayCluster(recipe, ray)
     from nascompiler.search.executors import LocalProcesses
 
     return LocalProcesses(recipe, settings.parallel, timeout_s=settings.timeout_s)

@@ -9,6 +9,7 @@ from pathlib import Path
 from platform import python_version
 
 from nascompiler.ir.text import print_graph
+from nascompiler.search import controllers
 from nascompiler.search.errors import StudyError
 from nascompiler.search.failures import FailureClass
 from nascompiler.search.interfaces import Executor
@@ -48,6 +49,7 @@ def run_search(
     """
     text = print_graph(space.graph)
     plan, objective = settings.plan(), settings.objective_of()
+    controllers.create(plan.controller, space, seed=plan.seed, preset=plan.preset)  # raises before there is a file
     study = Study.resume(path) if resume else Study.create(path, settings.to_json(), text)
     with study:
         if study.space != text:

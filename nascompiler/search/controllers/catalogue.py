@@ -61,6 +61,13 @@ def create(
         raise UsageError(f"the controller {name!r} cannot be made: {error}") from error
 
 
+def random_draws(name: str, preset: str) -> int:
+    """How many architectures a controller draws at random at first; 0 where it does not say."""
+    made_by = _class(name)
+    said = getattr(made_by, "random_draws", None)
+    return 0 if said is None else int(said(**_presets(made_by).get(preset, {})))
+
+
 def restore(name: str, space: SearchSpace, state: State) -> Controller:
     """The controller that goes on where the one that gave the state stood."""
     return _class(name).restore(space, state)

@@ -51,6 +51,11 @@ class RegularisedEvolution:
         self._seen: dict[Vector, None] = {}
         self._population: deque[tuple[Vector, float]] = deque(maxlen=self.settings.population)
 
+    @classmethod
+    def random_draws(cls, **settings: Any) -> int:
+        """How many of the first architectures are drawn at random."""
+        return EvolutionSettings(**settings).population
+
     def ask(self) -> Vector:
         if self._asked < self.settings.population or not self._population:
             vector = self._unless_seen(self._table.drawn(self._generator), None)

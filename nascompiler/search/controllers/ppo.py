@@ -95,6 +95,11 @@ class Ppo:
         self._square = 0.0
         self._rewards = 0
 
+    @classmethod
+    def random_draws(cls, **settings: Any) -> int:
+        """How many of the first architectures are drawn almost at random, before anything was learnt."""
+        return PpoSettings(**settings).minibatch
+
     def ask(self) -> Vector:
         vector, log_probabilities = self.policy.sample(self._generator)
         self._asked.append(_Sample(vector, log_probabilities))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Self
 
 import numpy as np
@@ -20,6 +21,11 @@ class RandomSearch:
     def __init__(self, space: SearchSpace, seed: int = 0) -> None:
         self._table = DecisionTable.of(space.choices)
         self._generator = np.random.default_rng(seed)
+
+    @classmethod
+    def random_draws(cls) -> int:
+        """How many of the first architectures are drawn at random."""
+        return sys.maxsize
 
     def ask(self) -> Vector:
         return self._table.drawn(self._generator)

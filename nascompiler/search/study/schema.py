@@ -44,14 +44,14 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID;
     CREATE TABLE checkpoint (told INTEGER PRIMARY KEY, asked INTEGER NOT NULL, state TEXT NOT NULL);
     CREATE TABLE final (
+        place INTEGER PRIMARY KEY,
         trial INTEGER NOT NULL REFERENCES trial (number),
         target TEXT NOT NULL,
         before TEXT,
         measured TEXT,
         tied INTEGER NOT NULL,
-        problem TEXT NOT NULL,
-        PRIMARY KEY (trial, target)
-    ) WITHOUT ROWID;
+        problem TEXT NOT NULL
+    );
     """,
 )
 """Entry i takes a file from version i to i + 1 of the schema."""

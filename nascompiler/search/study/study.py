@@ -247,7 +247,7 @@ class Study:
         with self._writing() as db:
             db.execute("DELETE FROM final")
             db.executemany(
-                "INSERT INTO final VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO final VALUES (NULL, ?, ?, ?, ?, ?, ?)",
                 [
                     (f.trial, f.target, _latency_text(f.before), _latency_text(f.measured), f.tied, f.problem)
                     for f in finals
@@ -256,7 +256,9 @@ class Study:
 
     def finals(self) -> list[FinalRecord]:
         with guarded(self.path):
-            rows = self._db.execute("SELECT trial, target, before, measured, tied, problem FROM final").fetchall()
+            rows = self._db.execute(
+                "SELECT trial, target, before, measured, tied, problem FROM final ORDER BY place"
+            ).fetchall()
         return [
             FinalRecord(trial, target, self._latency(before), self._latency(measured), bool(tied), problem)
             for trial, target, before, measured, tied, problem in rows
