@@ -1,0 +1,1 @@
+"""The recorded benchmark: a space of which every architecture was trained and measured once."""
