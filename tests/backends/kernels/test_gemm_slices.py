@@ -1,4 +1,4 @@
-"""The float32 product in slices of bytes, as exact as it says: on tile registers where there are any, else on a model."""
+"""The float32 product in slices of bytes, as exact as it says: on tile registers where there are any, or a model."""
 
 from __future__ import annotations
 
