@@ -5,7 +5,7 @@ The lines that it and its parent exchange, each a JSON object:
     worker -> {"ready": true}
     parent -> {"prepare": NAME, "graph": TEXT or "file": PATH.nir, "folder": DIR}
     worker -> {"prepared": NAME, "problem": "" or why it cannot be compiled, "calls": kernel calls}
-    parent -> {"measure": [NAME, ...], "rounds": R, "seconds": S}
+    parent -> {"measure": [NAME, ...], "rounds": R, "seconds": S, "patience_s": P}
     worker -> {"ns": {NAME: [[ns of each run], ... for each round]}, "disturbed": {NAME: [whether, ... each round]}}
     parent -> {"profile": NAME, "runs": N}
     worker -> {"layers": [[names of nodes, median ns], ...]}
@@ -41,9 +41,6 @@ from nascompiler.search.latency.lowering import network_of
 FEWEST_RUNS = 3
 WARM_RUNS = 2
 
-PATIENCE_S = 2.0
-"""How long a network waits for a quiet moment in each round."""
-
 
 class NetworkWorker:
     """The compiled networks of one process."""
@@ -58,7 +55,7 @@ class NetworkWorker:
         if "prepare" in request:
             return self._prepare(request)
         if "measure" in request:
-            return self._measure(request["measure"], request["rounds"], request["seconds"])
+            return self._measure(request["measure"], request["rounds"], request["seconds"], request["patience_s"])
         if "profile" in request:
             return self._profile(request["profile"], request["runs"])
         self._artifacts.pop(request["forget"], None)
@@ -77,7 +74,7 @@ class NetworkWorker:
         self._artifacts[name] = artifact
         return {"prepared": name, "problem": "", "calls": len(artifact.manifest.calls)}
 
-    def _measure(self, names: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
+    def _measure(self, names: Sequence[str], rounds: int, seconds: float, patience_s: float) -> dict[str, Any]:
         times: dict[str, list[list[float]]] = {name: [] for name in names}
         disturbed: dict[str, list[bool]] = {name: [] for name in names}
         for number in range(rounds):
@@ -88,7 +85,7 @@ class NetworkWorker:
                     for _ in range(WARM_RUNS):
                         step()
                     taken, without = quiet_runs(
-                        step, self._quiet, seconds=seconds, fewest=FEWEST_RUNS, patience_s=PATIENCE_S
+                        step, self._quiet, seconds=seconds, fewest=FEWEST_RUNS, patience_s=patience_s
                     )
                     times[name].append(taken)
                     disturbed[name].append(without)
