@@ -144,21 +144,22 @@ def search(
     settings = _settings(given, study, latency=latency, proxy=proxy, resume=resume)
     classes = _classes(retry)
     found, recipe = _checked(settings)
-    with (
-        shown(settings.trials, list(settings.targets)) as listener,
-        closing(_executor(recipe, settings, ray)) as executor,
-    ):
-        result = run_search(
-            settings,
-            study,
-            found,
-            executor,
-            resume=resume,
-            retry=classes,
-            measure_top=measure_top,
-            listener=listener,
-            say=say,
-        )
+    with shown(settings.trials, settings.targets) as listener, closing(_executor(recipe, settings, ray)) as executor:
+        try:
+            result = run_search(
+                settings,
+                study,
+                found,
+                executor,
+                resume=resume,
+                retry=classes,
+                measure_top=measure_top,
+                listener=listener,
+                say=say,
+            )
+        except KeyboardInterrupt:
+            say(f"what was found is in {study}: `nascompiler search --study {study} --resume` goes on")
+            raise
     if report is not None:
         from nascompiler.search.report import save_report
 
