@@ -156,9 +156,10 @@ def tune_graph(
 
 
 def _is_tuned(node: Node, target: Target, tuning: Tuning | None) -> bool:
-    """Whether today's kernels were measured in every variant: for latencies alone the one that is used may do."""
-    tried = set() if tuning is None or not tuning.fresh else {row.variant for row in tuning.rows}
-    return tried >= set(variants(KernelCall.of(node), target))
+    """Whether today's kernels were compared: for a latency alone only the variant that is used is measured."""
+    if tuning is None or not tuning.fresh:
+        return False
+    return not tuning.alone or len(variants(KernelCall.of(node), target)) == 1
 
 
 def _priority(nodes: list[Node], target: Target, tuning: Tuning | None) -> tuple[bool, float]:
