@@ -18,6 +18,7 @@ from nascompiler.transfer.stacking import Stacking
 CELLS = Path(__file__).with_name("tiny-cells.nir")
 
 
+@pytest.mark.slow  # two artifacts are compiled and timed
 def test_from_cells_to_a_measured_artifact(tmp_path):
     data = load_dataset("digits")
     recipe = replace(recipe_for("default", data), epochs=1)

@@ -45,7 +45,7 @@ def test_the_architecture_given_is_left_alone() -> None:
 
 def test_layers_are_only_made_wider_or_narrower() -> None:
     narrow = stacked(zoo.load("mnasnet-a1"), Stacking(width=0.5))
-    assert [node for node in narrow.nodes if node.op.name == "arch.conv"][0]["filters"] == 16
+    assert next(node for node in narrow.nodes if node.op.name == "arch.conv")["filters"] == 16
     with pytest.raises(UsageError, match="not made of cells"):
         stacked(zoo.load("mnasnet-a1"), Stacking(cells=3))
 
