@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nascompiler.cli import search as command
 from nascompiler.search.interfaces import EvaluatorRecipe
 from nascompiler.search.latency.top import Candidate, Ranked
 from nascompiler.search.study import Study
@@ -27,7 +26,7 @@ SEARCH = ("search", "--space", "mnasnet", "--data", "digits", "--latency", "4500
 def recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials are looked up in the synthetic table, by a worker process; the best are measured as they were."""
     recipe = EvaluatorRecipe("tests.search.recorded:Recorded")
-    monkeypatch.setattr(command, "_checked", lambda settings: (space(), recipe))
+    monkeypatch.setattr("nascompiler.search.prepare.prepare", lambda settings: (space(), recipe))
     monkeypatch.setattr("nascompiler.search.latency.measure_top", _as_they_were)
 
 
@@ -84,7 +83,7 @@ def test_resume_takes_the_settings_of_the_study(cli: Any, tmp_path: Path):
 @pytest.mark.usefixtures("recorded")
 def test_a_missed_latency_is_told_by_the_exit_code(cli: Any, tmp_path: Path):
     result = cli(*SEARCH, "--study", tmp_path / "s.study", "--latency", "1us", "--latency", "cpu=1us")
-    assert (result.code, "twice" in result.err) == (2, True)
+    assert (result.code, "two latencies" in result.err) == (2, True)
     result = cli(*SEARCH[:-4], "--latency", "1us", "--trials", "20", "--study", tmp_path / "s.study")
     assert result.code == 4
     assert "the latency was missed" in result.err
@@ -170,10 +169,11 @@ def test_an_interrupted_search_can_be_resumed(cli: Any, tmp_path: Path, monkeypa
     study = tmp_path / "s.study"
     code = (
         "import sys\n"
-        "from nascompiler.cli import main, search\n"
+        "from nascompiler.cli import main\n"
+        "from nascompiler.search import prepare\n"
         "from nascompiler.search.interfaces import EvaluatorRecipe\n"
         "from tests.search.synthetic import space\n"
-        "search._checked = lambda settings: (space(), EvaluatorRecipe('tests.search.recorded:Slow'))\n"
+        "prepare.prepare = lambda settings: (space(), EvaluatorRecipe('tests.search.recorded:Slow'))\n"
         "main(sys.argv[1:])\n"
     )
     words = [sys.executable, "-c", code, *SEARCH, "--study", str(study)]
@@ -189,7 +189,7 @@ def test_an_interrupted_search_can_be_resumed(cli: Any, tmp_path: Path, monkeypa
     with Study.read(study) as opened:
         assert 3 <= len(opened.trials()) < 30
     recipe = EvaluatorRecipe("tests.search.recorded:Recorded")
-    monkeypatch.setattr(command, "_checked", lambda settings: (space(), recipe))
+    monkeypatch.setattr("nascompiler.search.prepare.prepare", lambda settings: (space(), recipe))
     monkeypatch.setattr("nascompiler.search.latency.measure_top", _as_they_were)
     resumed = cli("search", "--study", study, "--resume")
     assert resumed.code == 0, resumed.err
