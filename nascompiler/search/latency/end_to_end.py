@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -171,7 +170,6 @@ class NetworkTimer:
                     worker.end()
                     message = f"{error}{self._last_words()}"
                     raise TrialFailure(FailureClass.DEVICE_LOST, message) from None
-            worker.pin([max(os.sched_getaffinity(0))])
             self._worker = worker
             self._seen = 0
         return self._worker

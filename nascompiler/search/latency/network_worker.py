@@ -28,7 +28,7 @@ import numpy as np
 from nascompiler.backends.artifact import Artifact, load_artifact
 from nascompiler.backends.compile import compile_graph
 from nascompiler.backends.measure.lease import device_lease
-from nascompiler.backends.measure.priority import first_in_line
+from nascompiler.backends.measure.priority import first_in_line, on_one_cpu
 from nascompiler.backends.measure.quiet import Quiet, quiet_runs
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.bench.protocol import take_stdout
@@ -79,7 +79,7 @@ class NetworkWorker:
         disturbed: dict[str, list[bool]] = {name: [] for name in names}
         for number in range(rounds):
             at = number % len(names)
-            with device_lease(purpose="timing networks"), first_in_line():
+            with device_lease(purpose="timing networks"), on_one_cpu(), first_in_line():
                 for name in [*names[at:], *names[:at]]:
                     step = self._artifacts[name].step
                     for _ in range(WARM_RUNS):
@@ -94,7 +94,7 @@ class NetworkWorker:
     def _profile(self, name: str, runs: int) -> dict[str, Any]:
         artifact = self._artifacts[name]
         times = []
-        with device_lease(purpose="profiling a network"), first_in_line():
+        with device_lease(purpose="profiling a network"), on_one_cpu(), first_in_line():
             while len(times) < runs:
                 if self._quiet.wait(float("inf")):
                     artifact.step()
