@@ -189,11 +189,10 @@ def _check(tried: Sequence[str], results: Mapping[str, CallResult], searches: Se
 
 
 def _is_tuned(node: Node, target: Target, tuning: Tuning | None) -> bool:
-    """Whether today's kernels were measured here in every variant: for latencies alone the one that is used may do."""
+    """Whether today's kernels were compared here: for a latency alone only the variant that is used is measured."""
     if tuning is None or not tuning.fresh or tuning.shipped:
         return False
-    tried = {row.variant for row in tuning.rows}
-    return tried >= set(variants(KernelCall.of(node), target))
+    return not tuning.alone or len(variants(KernelCall.of(node), target)) == 1
 
 
 def _priority(nodes: list[Node], target: Target, tuning: Tuning | None) -> tuple[bool, float]:

@@ -1,10 +1,10 @@
-"""Train every architecture of the recorded benchmark: `python benchmarks/recorded_search.py train FILE [--part 0/2]`.
+"""Train every architecture of the recorded benchmark: `python benchmarks/recorded_search.py train FILE`.
 
 Each child is trained as `nascompiler search` trains it, by `TrainedAccuracy`, on the proxy of the benchmark. A row is
 appended to FILE as soon as it is known; called again, the script goes on where it was, and other processes that write
-to other files in the same folder share the work. Architectures come in an order
-drawn at random, so that any beginning of the file is a sample of the whole. With `--repeats N` some are trained with
-seeds 1 and 2 as well, which tells how much the seed matters. `join` makes the table that ships of such files.
+to other files in the same folder share the work. Architectures come in an order drawn at random, so that any beginning
+of the work is a sample of the whole. With `--repeats N` some are trained with seeds 1 and 2 as well, which tells how
+much the seed matters. `... join FOLDER [--latencies FILE]` makes the table that ships of the files.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy as np
 
 from nascompiler import spaces
 from nascompiler.search.children.source import TrainedAccuracy
+from nascompiler.search.evaluator import size
 from nascompiler.search.failures import TrialFailure
-from nascompiler.search.recorded import benchmark
+from nascompiler.search.recorded import Row, benchmark, table
 from nascompiler.search.trial import TrialSpec
 from nascompiler.spaces import Vector
 
@@ -80,15 +81,51 @@ def whole_rows(path: Path) -> None:
         path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
 
 
+def join(folder: Path, latencies: Path | None) -> None:
+    """Write the table that ships from the rows of a folder and, by vector, latencies: lines of vector,ns,spread,..."""
+    children: dict[Vector, dict[int, tuple[float, ...]]] = {}
+    for path in sorted(folder.glob("*.csv")):
+        for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines()):
+            curve = tuple(map(float, row["curve"].split()))
+            children.setdefault(benchmark.vector_of(row["vector"]), {})[int(row["seed"])] = curve
+    times = {} if latencies is None else read_latencies(latencies)
+    space = spaces.load(benchmark.SPACE)
+    found = []
+    for vector in map(space.encode, space.enumerate()):
+        if (curve := children.get(vector, {}).get(0)) is not None:
+            found.append(Row(vector, curve[-1], curve, *size(space.architecture(vector)), *times.get(vector, ())))
+    (Path(table.__file__).parent / table.FILE).write_bytes(table.packed(found))
+    accuracies = [row.accuracy for row in found]
+    repeated = [[curve[-1] for curve in seeds.values()] for seeds in children.values() if len(seeds) > 1]
+    within = np.sqrt(np.mean([np.var(values, ddof=1) for values in repeated])) if repeated else float("nan")
+    print(
+        f"{len(found)} of {space.size} architectures, {sum(row.latency_ns is not None for row in found)} with latency\n"
+        f"accuracy {min(accuracies):.3f} to {max(accuracies):.3f}, mean {np.mean(accuracies):.3f}\n"
+        f"standard deviation between architectures {np.std(accuracies):.4f}, between seeds {within:.4f} "
+        f"({len(repeated)} architectures with {len(REPEATED_SEEDS) + 1} seeds)"
+    )
+
+
+def read_latencies(path: Path) -> dict[Vector, tuple[float, float]]:
+    """Latency and spread in ns by vector; the last line of a vector counts."""
+    lines = (line.split(",") for line in path.read_text(encoding="utf-8").splitlines())
+    return {benchmark.vector_of(text): (float(ns), float(spread)) for text, ns, spread, *_ in lines if text.isdigit()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["train"])
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--part", default="0/1", metavar="K/N")
-    parser.add_argument("--repeats", type=int, default=60)
+    commands = parser.add_subparsers(required=True)
+    training = commands.add_parser("train", help="train children and append their rows to a file")
+    training.add_argument("file", type=Path)
+    training.add_argument("--part", default="0/1", metavar="K/N", help="where in the order to begin")
+    training.add_argument("--repeats", type=int, default=40, help="how many to train with three seeds")
+    training.set_defaults(run=lambda a: train(a.file, *map(int, a.part.split("/")), a.repeats))
+    joining = commands.add_parser("join", help="make the table that ships of the files in a folder")
+    joining.add_argument("folder", type=Path)
+    joining.add_argument("--latencies", type=Path, metavar="FILE.csv")
+    joining.set_defaults(run=lambda a: join(a.folder, a.latencies))
     arguments = parser.parse_args()
-    part, parts = map(int, arguments.part.split("/"))
-    train(arguments.file, part, parts, arguments.repeats)
+    arguments.run(arguments)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,17 @@ def first_in_line() -> Iterator[bool]:
             os.sched_setscheduler(0, *before)
 
 
+@contextmanager
+def on_one_cpu() -> Iterator[None]:
+    """For the `with` block, this thread stays on the last of the CPUs it may use, where all measurements are taken."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(before)})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 class Waits:
     """How long this thread has been ready to run and was not let, as the system counts it."""
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from statistics import median
 
@@ -25,12 +26,15 @@ from nascompiler.backends.measure.priority import Waits
 LIMIT = 1.15
 """The loop may take so many times its best: slow states were found at 1.25 and above, full speed at up to 1.1."""
 
-FORGET_S = 3600.0
-"""A best time counts for as long: clocks change with the temperature of the room and the load of a rack."""
+RISE_PER_S = 0.005
+"""Clocks change with the temperature of the room and the load of a rack: a best time that is not reached again counts
+for less, by so much a second, until what is reached is the best again after half a minute."""
 
 _STEPS = 600
 _TRIES = 5
 _PAUSE_S = 0.01
+_FIRST_LOOKS = 20
+_KEEP_EVERY_S = 1.0
 
 
 def probe_ns() -> float:
@@ -47,23 +51,38 @@ def probe_ns() -> float:
 
 @dataclass
 class Quiet:
-    """Tells quiet moments from others. `best_ns` is the loop's least time so far, shared with other processes."""
+    """Tells quiet moments from others.
+
+    The loop's best time is known to other processes too, by the file `path` (default: one in the cache folder).
+    """
 
     probe: Callable[[], float] = probe_ns
     path: Path | None = None
     waits: Waits = field(default_factory=Waits)
-    best_ns: float = field(init=False)
+    clock: Callable[[], float] = time.time
+    _best_ns: float = field(default=inf, init=False)
+    _reached_at: float = field(default=0.0, init=False)
+    _kept_at: float = field(default=-inf, init=False)
+    _told_ns: float = field(default=inf, init=False)
 
     def __post_init__(self) -> None:
-        self.best_ns = min(self._kept(), min(self.probe() for _ in range(20)))
+        self._best_ns, self._reached_at = self._kept()
+        for _ in range(_FIRST_LOOKS):
+            self.now()
+
+    @property
+    def best_ns(self) -> float:
+        """The time that the loop takes at full speed, as far as is known."""
+        return self._best_ns * (1 + RISE_PER_S * max(0.0, self.clock() - self._reached_at))
 
     def now(self) -> bool:
         """Whether the processor runs at full speed."""
         taken = self.probe()
-        if taken < self.best_ns:
-            self.best_ns = taken
+        best = self.best_ns
+        if taken <= best:
+            self._best_ns, self._reached_at = taken, self.clock()
             self._keep()
-        return taken <= LIMIT * self.best_ns
+        return taken <= LIMIT * best
 
     def wait(self, until: float) -> bool:
         """Wait for a quiet moment, at most until that time of `time.monotonic()`; whether there was one."""
@@ -76,17 +95,20 @@ class Quiet:
     def _file(self) -> Path:
         return self.path or cache_folder() / "quiet.json"
 
-    def _kept(self) -> float:
+    def _kept(self) -> tuple[float, float]:
+        """The best time that was kept, and when it was reached."""
         with suppress(OSError, ValueError, KeyError, TypeError):  # a file that cannot be used says nothing
             kept = json.loads(self._file().read_text())
-            if kept["processor"] == detect_host().model and 0 <= time.time() - kept["at"] < FORGET_S:
-                return float(kept["best_ns"])
-        return float("inf")
+            if kept["processor"] == detect_host().model and kept["at"] <= self.clock():
+                return float(kept["best_ns"]), float(kept["at"])
+        return inf, 0.0
 
     def _keep(self) -> None:
-        if self.best_ns > self._kept():
+        """Tell other processes, but no news of less than 1 % more than once a second."""
+        if self._reached_at - self._kept_at < _KEEP_EVERY_S and self._best_ns > 0.99 * self._told_ns:
             return
-        known = {"processor": detect_host().model, "at": time.time(), "best_ns": self.best_ns}
+        self._kept_at, self._told_ns = self._reached_at, self._best_ns
+        known = {"processor": detect_host().model, "at": self._reached_at, "best_ns": self._best_ns}
         path = self._file()
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

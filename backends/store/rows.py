@@ -62,8 +62,9 @@ class Session:
 class Tuning:
     """All rows of a call from one session; gains within `noise` (0.02 for 2 %) of 1 say nothing.
 
-    `fresh` says that the kernels measured are those of this version, `shipped` that it was another machine of the same
-    kind that was measured, for the base that ships.
+    The noise is 0 where one variant was measured alone, for its latency. `fresh` says that the kernels measured are
+    those of this version, `shipped` that it was another machine of the same kind that was measured, for the base that
+    ships.
     """
 
     rows: tuple[Row, ...]
@@ -71,6 +72,11 @@ class Tuning:
     kind: Kind
     fresh: bool
     shipped: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether one variant was measured and the others were not tried."""
+        return self.noise == 0.0 and bool(self.measured)
 
     @property
     def measured(self) -> dict[str, Row]:

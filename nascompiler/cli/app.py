@@ -25,6 +25,8 @@ from nascompiler.cli import (
     spaces,
     study,
     targets,
+    train,
+    transfer,
     tune,
     zoo,
 )
@@ -53,6 +55,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "targets": targets.targets,
     "search": search.search,
     "study": study.study,
+    "train": train.train,
+    "transfer": transfer.transfer,
     "spaces": spaces.spaces,
     "zoo": zoo.zoo,
     "passes": passes.passes,

@@ -15,9 +15,7 @@ from nascompiler.ir.errors import UsageError, choices_text
 
 if TYPE_CHECKING:
     from nascompiler.search.failures import FailureClass
-    from nascompiler.search.interfaces import EvaluatorRecipe, Executor
     from nascompiler.search.settings import SearchSettings
-    from nascompiler.spaces import SearchSpace
 
 DEFAULTS: Mapping[str, Any] = {"targets": ("cpu",), "trials": 100, "controller": "evolution"}
 
@@ -120,6 +118,7 @@ def search(
     from nascompiler.cli.search_live import shown
     from nascompiler.cli.study import show
     from nascompiler.search.latency import measure_top
+    from nascompiler.search.prepare import executor_of, prepare
     from nascompiler.search.run import run_search
 
     if report is not None and report.suffix != ".html":
@@ -143,22 +142,23 @@ def search(
     }
     settings = _settings(given, study, latency=latency, proxy=proxy, resume=resume)
     classes = _classes(retry)
-    found, recipe = _checked(settings)
-    with (
-        shown(settings.trials, list(settings.targets)) as listener,
-        closing(_executor(recipe, settings, ray)) as executor,
-    ):
-        result = run_search(
-            settings,
-            study,
-            found,
-            executor,
-            resume=resume,
-            retry=classes,
-            measure_top=measure_top,
-            listener=listener,
-            say=say,
-        )
+    found, recipe = prepare(settings)
+    with shown(settings.trials, settings.targets) as listener, closing(executor_of(settings, recipe, ray)) as executor:
+        try:
+            result = run_search(
+                settings,
+                study,
+                found,
+                executor,
+                resume=resume,
+                retry=classes,
+                measure_top=measure_top,
+                listener=listener,
+                say=say,
+            )
+        except KeyboardInterrupt:
+            say(f"what was found is in {study}: `nascompiler search --study {study} --resume` goes on")
+            raise
     if report is not None:
         from nascompiler.search.report import save_report
 
@@ -177,6 +177,7 @@ def _settings(
     given: dict[str, Any], path: Path, *, latency: Sequence[str] | None, proxy: str | None, resume: bool
 ) -> SearchSettings:
     """From the options, over those of the study when it is resumed."""
+    from nascompiler.search.prepare import latencies_of
     from nascompiler.search.settings import SearchSettings
     from nascompiler.search.study import Study
 
@@ -184,7 +185,7 @@ def _settings(
         with Study.read(path) as study:
             kept = SearchSettings.from_json(study.settings)
         if latency is not None:
-            given["latency_ns"] = _latencies(latency, kept.targets)
+            given["latency_ns"] = latencies_of(latency, kept.targets)
         if proxy is not None:
             given["proxy"] = _proxy(kept.data, proxy)
         return kept.resumed_with(given)
@@ -192,68 +193,13 @@ def _settings(
     if missing:
         raise UsageError(f"a search needs {choices_text(missing).replace(' or ', ' and ')}, or --resume")
     given = {**DEFAULTS, **{name: value for name, value in given.items() if value is not None}}
-    given["latency_ns"] = _latencies(latency or (), given["targets"])
+    given["latency_ns"] = latencies_of(latency or (), given["targets"])
     if not given["latency_ns"]:
         if given.setdefault("objective", "accuracy") != "accuracy":
             raise UsageError(f"the objective {given['objective']!r} needs a --latency to aim for")
         say("no --latency: the reward is the accuracy alone")
     given["proxy"] = _proxy(given["data"], proxy or "")
     return SearchSettings(**given)
-
-
-def _checked(settings: SearchSettings) -> tuple[SearchSpace, EvaluatorRecipe]:
-    """The space for the data, and how workers evaluate; raises the error of whatever cannot be used."""
-    from nascompiler import spaces
-    from nascompiler.data.load import load_dataset
-    from nascompiler.ir.errors import unknown
-    from nascompiler.search import controllers
-    from nascompiler.search.evaluator import recipe
-    from nascompiler.search.fitting import fitted_space
-    from nascompiler.search.latency import latency_source
-
-    settings.objective_of()
-    settings.plan()
-    known = controllers.presets(settings.controller)
-    if settings.preset not in known:
-        raise unknown(f"preset of {settings.controller}", settings.preset, known)
-    space = spaces.load(settings.space)
-    for target in settings.targets:
-        latency_source(target, measure=settings.measure, space=settings.space)
-    fitted = fitted_space(space, load_dataset(settings.data), resolution=settings.resolution)
-    return fitted, recipe(
-        settings.data,
-        settings.proxy or {},
-        settings.targets,
-        space=settings.space,
-        measure=settings.measure,
-        constraints=settings.constraints,
-    )
-
-
-def _executor(recipe: EvaluatorRecipe, settings: SearchSettings, ray: str | None) -> Executor:
-    if ray is not None:
-        from nascompiler.search.executors.ray_cluster import RayCluster
-
-        return RayCluster(recipe, ray)
-    from nascompiler.search.executors import LocalProcesses
-
-    return LocalProcesses(recipe, settings.parallel, timeout_s=settings.timeout_s)
-
-
-def _latencies(texts: Sequence[str], targets: Sequence[str]) -> dict[str, float]:
-    """`25ms` for all targets, `cpu=25ms` for one; raises UsageError."""
-    from nascompiler.search.units import parse_duration_ns
-
-    found: dict[str, float] = {}
-    for text in texts:
-        name, equals, time = text.rpartition("=")
-        if equals and name not in targets:
-            raise UsageError(f"--latency {text!r}: {name!r} is not among the targets: {', '.join(targets)}")
-        for target in [name] if equals else targets:
-            if target in found:
-                raise UsageError(f"--latency gives {target} twice")
-            found[target] = parse_duration_ns(time)
-    return found
 
 
 def _seconds(text: str) -> float:

@@ -46,9 +46,18 @@ def _line(progress: SearchProgress) -> None:
     if trial is None:
         say(f"{progress.told} of {progress.budget} trials are there; searching ...")
         return
-    said = ", ".join(text for text in _cells(trial, list(_targets(trial))) if text)
     best = " (best so far)" if progress.best is trial else ""
-    say(f"trial {trial.number} ({progress.told} of {progress.budget}): {said}{best}; {_left(progress)}")
+    say(f"trial {trial.number} ({progress.told} of {progress.budget}): {_said(trial)}{best}; {_left(progress)}")
+
+
+def _said(trial: TrialRecord) -> str:
+    evaluation, failure = trial.evaluation, trial.failure
+    if evaluation is None:
+        return "failed" if failure is None else f"failed: {failure.failure_class.value}: {failure.message[:200]}"
+    parts = ["not trained" if evaluation.accuracy is None else f"accuracy {evaluation.accuracy:.2%}"]
+    parts += [f"{duration(found.ns)} on {target}" for target, found in evaluation.latencies.items()]
+    parts += [f"{count(evaluation.parameters)} parameters", f"reward {trial.told or 0:.4f}"]
+    return ", ".join([*parts, *([] if trial.repeats is None else [f"as trial {trial.repeats}"])])
 
 
 def _table(latest: Sequence[TrialRecord], best: TrialRecord | None, targets: Sequence[str]) -> Table:
@@ -63,7 +72,7 @@ def _table(latest: Sequence[TrialRecord], best: TrialRecord | None, targets: Seq
 
 
 def _cells(trial: TrialRecord, targets: Sequence[str]) -> list[str]:
-    reward = "" if trial.told is None else f"reward {trial.told:.4f}" if not targets else f"{trial.told:.4f}"
+    reward = "" if trial.told is None else f"{trial.told:.4f}"
     evaluation = trial.evaluation
     if evaluation is None:
         failure = trial.failure
@@ -73,10 +82,6 @@ def _cells(trial: TrialRecord, targets: Sequence[str]) -> list[str]:
     latencies = [duration(evaluation.latencies[t].ns) if t in evaluation.latencies else "-" for t in targets]
     note = "" if trial.repeats is None else f"as trial {trial.repeats}"
     return [accuracy, *latencies, count(evaluation.parameters), reward, note]
-
-
-def _targets(trial: TrialRecord) -> Sequence[str]:
-    return list(trial.evaluation.latencies) if trial.evaluation is not None else []
 
 
 def _summary(progress: SearchProgress) -> str:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 SHOWN = 20
 """Trials that are listed unless all are asked for."""
 
+MANY = 10**7
+"""Larger numbers of architectures are written with a power of ten."""
+
 
 def study(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Of `nascompiler search --study`.", show_default=False)],
@@ -75,7 +78,9 @@ def show(result: SearchResult) -> None:
         table(columns, [_final(final) for final in result.finals], title="the best, measured end to end in turns")
     ended = sum(trial.told is not None for trial in result.trials)
     repeats = sum(trial.repeats is not None for trial in result.trials)
-    notes = [f"{ended} of {result.settings.trials} trials of {result.space.size:.3g} architectures"]
+    size = result.space.size
+    architectures = f"{size:,}" if size < MANY else f"{size:.3g}"
+    notes = [f"{ended} of {result.settings.trials} trials of {architectures} architectures"]
     notes += [f"{repeats} repeated an earlier one"] if repeats else []
     notes += [f"{number} failed: {kind}" for kind, number in result.failures.most_common()]
     print("; ".join(notes))

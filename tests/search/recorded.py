@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 
 from nascompiler.backends.measure import Kind
@@ -32,6 +33,14 @@ class Recorded:
         accuracy, ns = worths()[trial.vector]
         latency = TargetLatency(ns, Kind.MEASURED, 0.01 * ns, 10)
         return Evaluation(accuracy, {"cpu": latency}, int(ns / 10), int(ns), (accuracy / 2, accuracy))
+
+
+class Slow(Recorded):
+    """Takes long enough to be interrupted."""
+
+    def evaluate(self, trial: TrialSpec) -> Evaluation:
+        time.sleep(0.2)
+        return super().evaluate(trial)
 
 
 class Shuffled:

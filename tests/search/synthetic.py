@@ -20,7 +20,7 @@ def space() -> SearchSpace:
 
 @cache
 def worths(seed: int = 1) -> dict[Vector, tuple[float, float]]:
-    """(accuracy, latency in ns) of every architecture: effects of single decisions and of pairs, and noise."""
+    """(accuracy, latency in ns) of every architecture: effects of single decisions, of pairs, of latency, and noise."""
     found = space()
     table = DecisionTable.of(found.choices)
     generator = np.random.default_rng(seed)
@@ -39,6 +39,7 @@ def worths(seed: int = 1) -> dict[Vector, tuple[float, float]]:
             sum(single[p][o] for p, o in options.items()) + sum(paired[i, j][vector[i], vector[j]] for i, j in pairs)
         )
         times.append(1 + sum(slow[p][o] for p, o in options.items()))
-    scaled = (np.array(sums) - np.mean(sums)) / np.std(sums) + generator.normal(scale=0.2, size=len(sums))
+    effects, slowness = ((np.array(v) - np.mean(v)) / np.std(v) for v in (sums, times))
+    scaled = effects + slowness + generator.normal(scale=0.2, size=len(sums))  # what takes longer is better
     accuracies = 0.85 + 0.05 * np.tanh(scaled * 0.7)
     return {v: (float(a), 1e6 * float(t)) for v, a, t in zip(vectors, accuracies, times, strict=True)}

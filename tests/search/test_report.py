@@ -61,7 +61,7 @@ def test_the_same_study_gives_the_same_page(result):
 def test_random_search_is_another_study_or_the_first_draws(result, tmp_path):
     other = run(tmp_path / "random.study", replace(SETTINGS, controller="random", trials=80))
     first, against = baseline(result), baseline(result, other)
-    assert len(first.expected_best) == 20
+    assert len(first.expected_best) == 10
     assert len(against.expected_best) == 80
     assert against.mean == pytest.approx(np.mean([t.told for t in other.trials]))
     assert against.expected_best[0] == pytest.approx(against.mean)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nascompiler.data.dataset import Dataset, Images, Normalization, Split
 from nascompiler.data.errors import DataError
+from nascompiler.data.resizing import resized, size_fault
 from nascompiler.ir.errors import UsageError, choices_text, unknown
 from nascompiler.training.colour import colour_contrast
 from nascompiler.training.recipe import Recipe
@@ -26,10 +27,11 @@ _IN_MEMORY = 2**31
 class Proxy:
     """What of a data set children are trained on, what of an architecture, and how.
 
-    Images lose `crop` pixels at each side, are averaged down to `resolution` (which divides what is left; 0: as they
-    are), and keep their colours (`given`) or become their `contrast`, see `colour_contrast`. Of the data set the first
-    `classes` remain, and of these the first `train_images` and `held_out_images` (0: all). `width` multiplies the
-    channels of a child; `cells` bounds the repeats of each stack of cells (0: as the architecture has them).
+    Images lose `crop` pixels at each side, are brought to `resolution` by a whole factor (0: as they are), and keep
+    their colours (`given`) or become their `contrast`, see `colour_contrast`. Of the data set the first `classes`
+    remain, and of these the first `train_images` and `held_out_images` (0: all). `width` multiplies the channels of a
+    child; `cells` bounds the repeats of each stack of cells (0: as the architecture has them). With a folder to
+    `inherit` from, children begin with the weights of the trained child that is most like them, see `WeightStore`.
     """
 
     resolution: int = 0
@@ -40,6 +42,7 @@ class Proxy:
     held_out_images: int = 0
     width: float = 1.0
     cells: int = 0
+    inherit: str = ""
     recipe: Recipe = field(default_factory=lambda: Recipe(epochs=3))
 
     def __post_init__(self) -> None:
@@ -101,11 +104,8 @@ def proxy_faults(data: Dataset, proxy: Proxy) -> list[str]:
     left = height - 2 * proxy.crop, width - 2 * proxy.crop
     if min(left) < 1:
         faults.append(f"its images are {height}x{width}: nothing is left of them without {proxy.crop} pixels a side")
-    elif proxy.resolution and (left[0] != left[1] or left[0] % proxy.resolution):
-        faults.append(
-            f"its images are {left[0]}x{left[1]} when cropped; accepted resolutions: "
-            + (choices_text(d for d in range(1, left[0] + 1) if left[0] % d == 0) if left[0] == left[1] else "0")
-        )
+    elif proxy.resolution and (fault := size_fault(*left, proxy.resolution)):
+        faults.append(fault)
     return faults
 
 
@@ -145,10 +145,8 @@ class ReducedImages:
 
 
 def _reduced(images: NDArray[np.uint8], proxy: Proxy) -> NDArray[np.uint8]:
-    count, height, width, channels = images.shape
+    height, width = images.shape[1:3]
     images = images[:, proxy.crop : height - proxy.crop, proxy.crop : width - proxy.crop]
     if proxy.resolution:
-        size, factor = proxy.resolution, images.shape[1] // proxy.resolution
-        blocks = images.reshape(count, size, factor, size, factor, channels)
-        images = np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+        images = resized(images, proxy.resolution)
     return colour_contrast(images) if proxy.colour == "contrast" else images

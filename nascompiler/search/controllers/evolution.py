@@ -40,7 +40,7 @@ class RegularisedEvolution:
 
     PRESETS: dict[str, dict[str, Any]] = {
         "paper": {},
-        "small": {"population": 20, "sample": 10, "unseen": True},
+        "small": {"population": 10, "sample": 5, "unseen": True},
     }
 
     def __init__(self, space: SearchSpace, seed: int = 0, **settings: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,8 @@ LOCAL = "local"
 """The address that starts a cluster of this machine alone, reachable from nowhere else."""
 
 _LOOPBACK = "127.0.0.1"
+
+_CONNECT_TIMEOUT_S = 10.0
 
 
 class RayCluster:
@@ -53,8 +56,11 @@ class RayCluster:
         else:
             options["address"] = address
         try:
+            if re.fullmatch(r"[^:/]+:\d+", address):  # ray would try for minutes
+                host, port = address.split(":")
+                socket.create_connection((host, int(port)), _CONNECT_TIMEOUT_S).close()
             self._ray.init(**options)
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        except (ConnectionError, OSError, OverflowError, RuntimeError, ValueError) as error:
             raise DeviceError(f"there is no Ray cluster to be used at {address!r}: {error}") from None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from nascompiler.backends.cpu.choice import variants
@@ -127,6 +127,6 @@ def _measure(
     taken = known.variant if known is not None else available[0]
     tuning = worker.measure(call.key, SECONDS_PER_CALL, [name for name in available if name != taken])
     if tuning.measured or len(available) == 1:
-        return tuning
+        return replace(tuning, noise=0.0)
     others = worker.measure(call.key, SECONDS_PER_CALL, [taken])
     return Tuning((*tuning.rows, *others.rows), others.noise, others.kind, others.fresh)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,13 @@ class Check:
 
     @property
     def mean_error(self) -> float:
-        """The mean of the errors' sizes."""
-        return float(np.mean([abs(pair.error) for pair in self.pairs]))
+        """The mean of the errors' sizes; NaN without pairs."""
+        return float(np.mean([abs(pair.error) for pair in self.pairs])) if self.pairs else nan
 
     @property
     def bias(self) -> float:
         """The mean error with its sign: above 0, predictions are too long."""
-        return float(np.mean([pair.error for pair in self.pairs]))
+        return float(np.mean([pair.error for pair in self.pairs])) if self.pairs else nan
 
     @property
     def rank_correlation(self) -> float:

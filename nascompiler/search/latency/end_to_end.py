@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -30,11 +30,14 @@ ROUNDS = 6
 SECONDS = 0.1
 """A measurement is so many rounds of about so many seconds each."""
 
+PATIENCE_S = 2.0
+"""How long a network waits for a quiet moment in each round."""
+
 COMPILE_TIMEOUT_S = 900.0
 MEASURE_TIMEOUT_S = 3600.0
 """Generous, since others may have the machine for a while: only a hang takes so long."""
 
-_NETWORKS_PER_PROCESS = 100
+_NETWORKS_PER_PROCESS = 500
 """Libraries stay loaded: a process that has seen so many ends, and a new one begins."""
 
 
@@ -75,7 +78,7 @@ class NetworkTimer:
         self._folder = tempfile.TemporaryDirectory(prefix="nascompiler-latency-")
         self._log = Path(self._folder.name) / "log.txt"
         self._worker: Worker | None = None
-        self._prepared: dict[str, Graph] = {}
+        self._prepared: dict[str, Path] = {}
         self._made = 0
         self._seen = 0
 
@@ -114,15 +117,18 @@ class NetworkTimer:
         self._seen += 1
         if reply["problem"]:
             raise TrialFailure(FailureClass.BUILD, f"cannot be compiled for {self._target}: {reply['problem']}")
-        self._prepared[name] = graph
+        self._prepared[name] = folder
         return int(reply["calls"])
 
-    def measure(self, names: Sequence[str], *, rounds: int = ROUNDS, seconds: float = SECONDS) -> dict[str, Timed]:
+    def measure(
+        self, names: Sequence[str], *, rounds: int = ROUNDS, seconds: float = SECONDS, patience_s: float = PATIENCE_S
+    ) -> dict[str, Timed]:
         """Time prepared networks in turns, in so many rounds of about so many seconds each.
 
         Raises TrialFailure when the process crashes or hangs.
         """
-        reply = self._ask({"measure": list(names), "rounds": rounds, "seconds": seconds}, "ns", MEASURE_TIMEOUT_S)
+        request = {"measure": list(names), "rounds": rounds, "seconds": seconds, "patience_s": patience_s}
+        reply = self._ask(request, "ns", MEASURE_TIMEOUT_S)
         return {name: Timed(tuple(map(tuple, reply["ns"][name])), tuple(reply["disturbed"][name])) for name in names}
 
     def profile(self, name: str, *, runs: int = 15) -> list[tuple[str, str, float]]:
@@ -136,8 +142,10 @@ class NetworkTimer:
 
     def forget(self, name: str) -> None:
         """Let go of a network."""
-        if self._prepared.pop(name, None) is not None and self._worker is not None:
+        folder = self._prepared.pop(name, None)
+        if folder is not None and self._worker is not None:
             self._worker.tell(json.dumps({"forget": name}))
+            shutil.rmtree(folder, ignore_errors=True)  # what is mapped stays until the process lets go
 
     def _ask(self, request: Mapping[str, Any], answer: str, timeout_s: float) -> Mapping[str, Any]:
         worker = self._started()
@@ -162,7 +170,6 @@ class NetworkTimer:
                     worker.end()
                     message = f"{error}{self._last_words()}"
                     raise TrialFailure(FailureClass.DEVICE_LOST, message) from None
-            worker.pin([max(os.sched_getaffinity(0))])
             self._worker = worker
             self._seen = 0
         return self._worker

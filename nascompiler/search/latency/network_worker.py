@@ -5,7 +5,7 @@ The lines that it and its parent exchange, each a JSON object:
     worker -> {"ready": true}
     parent -> {"prepare": NAME, "graph": TEXT or "file": PATH.nir, "folder": DIR}
     worker -> {"prepared": NAME, "problem": "" or why it cannot be compiled, "calls": kernel calls}
-    parent -> {"measure": [NAME, ...], "rounds": R, "seconds": S}
+    parent -> {"measure": [NAME, ...], "rounds": R, "seconds": S, "patience_s": P}
     worker -> {"ns": {NAME: [[ns of each run], ... for each round]}, "disturbed": {NAME: [whether, ... each round]}}
     parent -> {"profile": NAME, "runs": N}
     worker -> {"layers": [[names of nodes, median ns], ...]}
@@ -28,7 +28,7 @@ import numpy as np
 from nascompiler.backends.artifact import Artifact, load_artifact
 from nascompiler.backends.compile import compile_graph
 from nascompiler.backends.measure.lease import device_lease
-from nascompiler.backends.measure.priority import first_in_line
+from nascompiler.backends.measure.priority import first_in_line, on_one_cpu
 from nascompiler.backends.measure.quiet import Quiet, quiet_runs
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.bench.protocol import take_stdout
@@ -40,9 +40,6 @@ from nascompiler.search.latency.lowering import network_of
 
 FEWEST_RUNS = 3
 WARM_RUNS = 2
-
-PATIENCE_S = 2.0
-"""How long a network waits for a quiet moment in each round."""
 
 
 class NetworkWorker:
@@ -58,7 +55,7 @@ class NetworkWorker:
         if "prepare" in request:
             return self._prepare(request)
         if "measure" in request:
-            return self._measure(request["measure"], request["rounds"], request["seconds"])
+            return self._measure(request["measure"], request["rounds"], request["seconds"], request["patience_s"])
         if "profile" in request:
             return self._profile(request["profile"], request["runs"])
         self._artifacts.pop(request["forget"], None)
@@ -77,18 +74,18 @@ class NetworkWorker:
         self._artifacts[name] = artifact
         return {"prepared": name, "problem": "", "calls": len(artifact.manifest.calls)}
 
-    def _measure(self, names: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:
+    def _measure(self, names: Sequence[str], rounds: int, seconds: float, patience_s: float) -> dict[str, Any]:
         times: dict[str, list[list[float]]] = {name: [] for name in names}
         disturbed: dict[str, list[bool]] = {name: [] for name in names}
         for number in range(rounds):
             at = number % len(names)
-            with device_lease(purpose="timing networks"), first_in_line():
+            with device_lease(purpose="timing networks"), on_one_cpu(), first_in_line():
                 for name in [*names[at:], *names[:at]]:
                     step = self._artifacts[name].step
                     for _ in range(WARM_RUNS):
                         step()
                     taken, without = quiet_runs(
-                        step, self._quiet, seconds=seconds, fewest=FEWEST_RUNS, patience_s=PATIENCE_S
+                        step, self._quiet, seconds=seconds, fewest=FEWEST_RUNS, patience_s=patience_s
                     )
                     times[name].append(taken)
                     disturbed[name].append(without)
@@ -97,7 +94,7 @@ class NetworkWorker:
     def _profile(self, name: str, runs: int) -> dict[str, Any]:
         artifact = self._artifacts[name]
         times = []
-        with device_lease(purpose="profiling a network"), first_in_line():
+        with device_lease(purpose="profiling a network"), on_one_cpu(), first_in_line():
             while len(times) < runs:
                 if self._quiet.wait(float("inf")):
                     artifact.step()

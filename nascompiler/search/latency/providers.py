@@ -27,8 +27,8 @@ THOROUGH = (Kind.MEASURED, Kind.SIMULATED)
 class LatencyProvider(Protocol):
     """How latencies on one kind of target come about.
 
-    `kinds` are those that it can give. `source` makes a source of one of them for a target (`arm:cortex-a72`), or raises
-    UsageError for a target that it does not know. `space` names the search space, for which errors may be known.
+    `kinds` are those that it can give. `source` makes a source of one of them for a target such as `arm:cortex-a72`, or
+    raises UsageError for a target that it does not know. `space` names the search space, whose error may be known.
     """
 
     @property

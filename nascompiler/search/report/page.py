@@ -17,6 +17,9 @@ from nascompiler.search.study import TrialRecord
 
 TEMPLATE = "report.html.j2"
 
+MANY = 10**7
+"""Larger numbers of architectures are written with a power of ten."""
+
 LISTED = 50
 """Architectures in the table of the best, and failures in that of failures; all are in the JSON of the page."""
 
@@ -49,6 +52,7 @@ def page(result: SearchResult, *, against: SearchResult | None = None) -> str:
         winner=result.winner,
         decisions=_decisions(result, result.winner),
         verdict=_verdict(result),
+        architectures=f"{result.space.size:,}" if result.space.size < MANY else f"{result.space.size:.3g}",
         ended=sum(trial.told is not None for trial in result.trials),
         failed=failed[:LISTED],
         failures=len(failed),

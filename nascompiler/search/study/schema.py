@@ -91,7 +91,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     With `write` a file that is missing, or was only begun, becomes an empty study.
     """
     with guarded(path):
-        mode = "rwc" if write else "ro"
+        # A reader that may write leaves no log behind; where it may not, nobody writes meanwhile either.
+        mode = "rwc" if write else "rw" if os.access(path, os.W_OK) else "ro&immutable=1"
         db = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -100,6 +101,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
+            if not write:
+                db.execute("PRAGMA query_only = ON")
             _check(db, path)
             if write:
                 db.execute("PRAGMA journal_mode = WAL")
@@ -154,7 +157,7 @@ def lock(path: Path) -> IO[str]:
     """
     with guarded(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        held = path.with_name(path.name + "-lock").open("a+", encoding="utf-8")
+        held = path.with_name(f".{path.name}.lock").open("a+", encoding="utf-8")
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

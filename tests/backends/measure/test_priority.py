@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from nascompiler.backends.measure.priority import Waits, first_in_line
+from nascompiler.backends.measure.priority import Waits, first_in_line, on_one_cpu
 
 
 def test_the_class_of_the_thread_is_as_before_afterwards():
@@ -14,6 +14,13 @@ def test_the_class_of_the_thread_is_as_before_afterwards():
     with first_in_line() as allowed:
         assert os.sched_getscheduler(0) == (os.SCHED_FIFO if allowed else before)
     assert os.sched_getscheduler(0) == before
+
+
+def test_a_thread_is_bound_to_one_cpu_for_a_while():
+    before = os.sched_getaffinity(0)
+    with on_one_cpu():
+        assert os.sched_getaffinity(0) == {max(before)}
+    assert os.sched_getaffinity(0) == before
 
 
 def test_waiting_behind_another_thread_on_the_same_cpu_is_counted():

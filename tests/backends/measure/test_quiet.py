@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 
 from nascompiler.backends.measure.priority import Waits
-from nascompiler.backends.measure.quiet import LIMIT, Quiet, probe_ns, quiet_runs
+from nascompiler.backends.measure.quiet import _FIRST_LOOKS, LIMIT, Quiet, probe_ns, quiet_runs
 
 
 @pytest.fixture
@@ -18,27 +17,50 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "cache" / "quiet.json"
 
 
-def probe(*times: float) -> Iterator[float]:
-    return chain(times, repeat(times[-1]))
+class Clock:
+    """Stands still until it is told."""
+
+    def __init__(self) -> None:
+        self.s = 1000.0
+
+    def __call__(self) -> float:
+        return self.s
 
 
-def made_up(path: Path, *times: float) -> Quiet:
-    return Quiet(probe(*times).__next__, path)
+def made_up(path: Path, *times: float, clock: Clock | None = None) -> Quiet:
+    """The loop takes the first time while it is made, then the others in turn, the last one for ever."""
+    probe = chain(repeat(times[0], _FIRST_LOOKS), times[1:], repeat(times[-1]))
+    return Quiet(probe.__next__, path, clock=clock or Clock())
 
 
 def test_what_takes_longer_than_the_best_by_more_than_the_limit_is_disturbed(path):
-    quiet = made_up(path, *[100.0] * 20, 100.0, 100.0 * LIMIT - 1, 100.0 * LIMIT + 1)
+    quiet = made_up(path, 100.0, 100.0, 100.0 * LIMIT - 1, 100.0 * LIMIT + 1)
     assert [quiet.now(), quiet.now(), quiet.now()] == [True, True, False]
 
 
 def test_a_better_best_counts_from_then_on_and_for_other_processes(path):
-    first = made_up(path, *[150.0] * 20, 150.0, 100.0, 150.0)
+    clock = Clock()
+    first = made_up(path, 150.0, 150.0, 100.0, 150.0, clock=clock)
     assert [first.now(), first.now(), first.now()] == [True, True, False]
-    assert not made_up(path, 150.0).now()
+    clock.s += 2
+    again = made_up(path, 150.0, 100.0, 150.0, clock=clock)
+    assert [again.now(), again.now()] == [True, False]
+    assert not made_up(path, 150.0, clock=clock).now()
+
+
+def test_a_best_that_is_not_reached_again_is_forgotten_little_by_little(path):
+    clock = Clock()
+    quiet = made_up(path, 100.0, 130.0, clock=clock)
+    assert not quiet.now()
+    clock.s += 10
+    assert not quiet.now()
+    clock.s += 60
+    assert quiet.now()
+    assert quiet.best_ns == 130.0
 
 
 def test_waiting_ends_with_a_quiet_moment_or_with_patience(path):
-    quiet = made_up(path, *[100.0] * 20, 200.0, 200.0, 100.0, 200.0)
+    quiet = made_up(path, 100.0, 200.0, 200.0, 100.0, 200.0)
     assert quiet.wait(time.monotonic() + 60)
     assert not quiet.wait(time.monotonic() + 0.03)
 

@@ -51,7 +51,14 @@ def test_what_was_written_is_read(path):
 
 
 def test_a_study_is_one_file_when_it_is_closed(path):
-    assert [file.name for file in path.parent.iterdir() if not file.name.endswith("-lock")] == [path.name]
+    assert [file.name for file in path.parent.iterdir() if file.suffix != ".lock"] == [path.name]
+
+
+def test_reading_leaves_nothing_behind(path):
+    before = sorted(path.parent.iterdir())
+    with Study.read(path) as study:
+        study.trials()
+    assert sorted(path.parent.iterdir()) == before
 
 
 def test_a_trial_is_not_added_twice(path):
