@@ -18,7 +18,7 @@ from nascompiler.backends.predict import known_row, timed_calls
 from nascompiler.backends.store import Measurements, Outcome, Row, Session, Tuning, known_measurements
 from nascompiler.backends.store.generator import generator_hash, generator_versions
 from nascompiler.backends.target import Target
-from nascompiler.backends.tune_schedules import SearchPlan, SearchProgress, searchable
+from nascompiler.backends.tune_schedules import ScheduleProgress, SearchPlan, searchable
 from nascompiler.ir.cost import node_cost
 from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.labels import node_labels
@@ -116,7 +116,7 @@ def tune_graph(
     known: Measurements | None = None,
     again: bool = False,
     metaschedule: bool = False,
-    report: Callable[[Progress | SearchProgress], None] = lambda progress: None,
+    report: Callable[[Progress | ScheduleProgress], None] = lambda progress: None,
     measurer: Callable[[Graph, Target], KernelMeasurer] = KernelMeasurer,
 ) -> TuningResult:
     """Measure the calls of a graph whose kernels are assigned, on one thread, and keep what is found.

@@ -20,7 +20,7 @@ SHORTEST_SEARCH_S = 10.0
 
 
 @dataclass(frozen=True)
-class SearchProgress:
+class ScheduleProgress:
     """The search for a call has come so far: `done` of `total` calls are searched, `left_s` is left of the budget."""
 
     done: int
@@ -71,7 +71,7 @@ class SearchPlan:
         worker: KernelMeasurer,
         *,
         keep: Callable[[str, Tuning], None],
-        report: Callable[[SearchProgress], None],
+        report: Callable[[ScheduleProgress], None],
         done: Callable[[str, Search], None],
     ) -> None:
         """Search; `keep` what is known of a call whenever there is more of it; `done` is told when a call is."""
@@ -87,7 +87,7 @@ class SearchPlan:
                     if search.best is not None and search.best.gain > _best(known).gain:
                         keep(key, _with(known, search.best))  # an interruption finds it there
                     node, left = self.nodes[key][0], max(self.deadline - time.monotonic(), 0.0)
-                    report(SearchProgress(place, len(self.keys), left, self.labels[node], node.op.name, search))
+                    report(ScheduleProgress(place, len(self.keys), left, self.labels[node], node.op.name, search))
 
                 share_s = max(left_s * times[place] / sum(times[place:]), SHORTEST_SEARCH_S)
                 reference = next(iter(known.measured.values()))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nascompiler.backends.predict import Prediction
     from nascompiler.backends.tune import Progress as TuningProgress
     from nascompiler.backends.tune import TuningResult
-    from nascompiler.backends.tune_schedules import SearchProgress
+    from nascompiler.backends.tune_schedules import ScheduleProgress
     from nascompiler.backends.verify_artifact import Verification
     from nascompiler.bench import BenchResult
     from nascompiler.data.dataset import Dataset
@@ -266,7 +266,7 @@ def tune(
     check: bool = True,
     metaschedule: bool = False,
     store: str | Path | None = None,
-    report: Callable[[TuningProgress | SearchProgress], None] = lambda progress: None,
+    report: Callable[[TuningProgress | ScheduleProgress], None] = lambda progress: None,
 ) -> TuningResult:
     """Measure which variant of each kernel call of a model is the fastest here; compiling takes it from then on.
 

@@ -13,7 +13,7 @@ from nascompiler.backends.cpu.choice import choose
 from nascompiler.backends.store import Measurements, Store, known_measurements
 from nascompiler.backends.target import parse_target
 from nascompiler.backends.tune import Progress, TuningResult, tune_graph
-from nascompiler.backends.tune_schedules import SearchProgress
+from nascompiler.backends.tune_schedules import ScheduleProgress
 from nascompiler.bench.comparison import compare_artifacts
 from nascompiler.ir import Graph
 from nascompiler.ir.errors import UsageError
@@ -32,7 +32,7 @@ def tune_network(
     check: bool = True,
     metaschedule: bool = False,
     store: Path | None = None,
-    report: Callable[[Progress | SearchProgress], None] = lambda progress: None,
+    report: Callable[[Progress | ScheduleProgress], None] = lambda progress: None,
 ) -> TuningResult:
     """See `nascompiler.tune`."""
     if not budget_s > 0:

@@ -28,7 +28,7 @@ from nascompiler.passes import load_script
 
 if TYPE_CHECKING:
     from nascompiler.backends.tune import Progress, TuningResult
-    from nascompiler.backends.tune_schedules import SearchProgress
+    from nascompiler.backends.tune_schedules import ScheduleProgress
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -62,7 +62,7 @@ def tune(
 ) -> None:
     """Measure the variants of each kernel call; compiling takes the fastest from then on. Ctrl-C loses nothing."""
     from nascompiler import api
-    from nascompiler.backends.tune_schedules import SearchProgress
+    from nascompiler.backends.tune_schedules import ScheduleProgress
 
     budget_s = parse_duration(budget)
     for script in load or ():
@@ -70,9 +70,9 @@ def tune(
     graph = api.load(model, shapes=parse_shapes(shape) or None, width=width, resolution=resolution, head=head)
     kept = 0
 
-    def show(progress: Progress | SearchProgress) -> None:
+    def show(progress: Progress | ScheduleProgress) -> None:
         nonlocal kept
-        if isinstance(progress, SearchProgress):
+        if isinstance(progress, ScheduleProgress):
             _show_search(progress)
         else:
             kept += 1
@@ -117,7 +117,7 @@ def _show_progress(progress: Progress) -> None:
         say(f"  {failure.variant}: {failure.outcome.value}: {failure.detail}")
 
 
-def _show_search(progress: SearchProgress) -> None:
+def _show_search(progress: ScheduleProgress) -> None:
     search = progress.search
     best = "none yet" if search.best is None else f"the best {search.best.gain:.2f}x"
     failures = "".join(f", {count} {outcome.value}" for outcome, count in search.failures.items())
