@@ -130,7 +130,7 @@ def tune_graph(
     known = known_measurements() if known is None else known
     nodes = timed_calls(graph)
     tunings = known.tunings(nodes, target.fingerprint)
-    todo = [key for key in nodes if again or key not in tunings or not tunings[key].fresh or tunings[key].shipped]
+    todo = [key for key, made in nodes.items() if again or not _is_tuned(made[0], target, tunings.get(key))]
     todo.sort(key=lambda key: _priority(nodes[key], target, tunings.get(key)), reverse=True)
     labels = node_labels(graph)
     results = {key: _result(nodes[key], labels, target, tunings.get(key)) for key in nodes}
@@ -186,6 +186,13 @@ def _check(tried: Sequence[str], results: Mapping[str, CallResult], searches: Se
     if not calls and searches and all(search.best is None for search in searches):
         listed = "; ".join(search.failure.detail for search in searches[:3])
         raise TuningError(f"no schedule could be measured: {listed}")
+
+
+def _is_tuned(node: Node, target: Target, tuning: Tuning | None) -> bool:
+    """Whether today's kernels were compared here: for a latency alone only the variant that is used is measured."""
+    if tuning is None or not tuning.fresh or tuning.shipped:
+        return False
+    return not tuning.alone or len(variants(KernelCall.of(node), target)) == 1
 
 
 def _priority(nodes: list[Node], target: Target, tuning: Tuning | None) -> tuple[bool, float]:

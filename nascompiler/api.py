@@ -25,8 +25,16 @@ if TYPE_CHECKING:
     from nascompiler.backends.tune_schedules import ScheduleProgress
     from nascompiler.backends.verify_artifact import Verification
     from nascompiler.bench import BenchResult
+    from nascompiler.data.dataset import Dataset
     from nascompiler.quantization.result import QuantizationResult
     from nascompiler.quantization.score import Progress
+    from nascompiler.search.progress import Progress as SearchProgress
+    from nascompiler.search.result import SearchResult
+    from nascompiler.training.recipe import Recipe
+    from nascompiler.training.trainer import Epoch
+    from nascompiler.transfer.deployment import Transferred
+    from nascompiler.transfer.training import Options as TrainingOptions
+    from nascompiler.transfer.training import TrainedNetwork
 
 Shapes = Mapping[str, Sequence[int]]
 """Input name -> shape, for inputs whose sizes the model leaves open."""
@@ -282,6 +290,129 @@ def tune(
         store=None if store is None else Path(store),
         report=report,
     )
+
+
+def search(
+    space: str,
+    data: str,
+    study: str | Path,
+    *,
+    targets: Sequence[str] = ("cpu",),
+    latency: str | Sequence[str] = (),
+    resume: bool = False,
+    ray: str | None = None,
+    listener: Callable[[SearchProgress], None] = lambda progress: None,
+    **settings: Any,
+) -> SearchResult:
+    """Search a space for accurate and fast networks; the winner and the front are written beside the study.
+
+    `latency` is what to aim for, `"25ms"` or `"cpu=25ms"`; without it the reward is the accuracy. `settings` are
+    fields of `search.settings.SearchSettings`: objective, constraints, trials, controller, preset, seed, proxy,
+    measure, parallel, top and others. `listener` is told after every trial. `result.check()` raises GateError when the
+    winner misses the latency. With `resume` the study is gone on with, and must have been begun with the same settings.
+    """
+    from contextlib import closing
+
+    from nascompiler.search.latency import measure_top
+    from nascompiler.search.prepare import executor_of, latencies_of, prepare
+    from nascompiler.search.run import run_search
+    from nascompiler.search.settings import SearchSettings
+
+    aims = latencies_of([latency] if isinstance(latency, str) else latency, targets)
+    settings.setdefault("objective", "soft" if aims else "accuracy")
+    asked = SearchSettings(space, data, tuple(targets), aims, **settings)
+    fitted, recipe = prepare(asked)
+    with closing(executor_of(asked, recipe, ray)) as executor:
+        return run_search(asked, study, fitted, executor, resume=resume, measure_top=measure_top, listener=listener)
+
+
+def train(
+    model: Graph | str | Path,
+    data: Dataset | str,
+    recipe: Recipe | str = "default",
+    *,
+    keep_paths: float = 1.0,
+    auxiliary_head: bool = False,
+    weights: Graph | str | Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    progress: Callable[[Epoch], None] | None = None,
+) -> TrainedNetwork:
+    """Train an architecture, fitted to the images and classes of a data set, or a network as it is.
+
+    `recipe` is one or a name (`training.presets`). `keep_paths` is the chance with which the last cell keeps a path
+    (ScheduledDropPath); with `auxiliary_head` a second classifier is trained along and taken away in the end; `weights`
+    is a trained network to begin with, as far as it has the same layers. `progress` is told of every epoch. The same
+    arguments give the same weights, bit for bit, on machines of the same kind.
+    """
+    from nascompiler.transfer.training import train_longer
+
+    graph, data, recipe, options = _training(model, data, recipe, keep_paths, auxiliary_head, weights, device)
+    return train_longer(graph, data, recipe, options, seed=seed, progress=progress)
+
+
+def transfer(
+    model: Graph | str | Path,
+    data: Dataset | str,
+    output: str | Path,
+    recipe: Recipe | str = "default",
+    *,
+    skeleton: str = "",
+    cells: int = 0,
+    filters: int = 0,
+    width: float = 1.0,
+    keep_paths: float = 1.0,
+    auxiliary_head: bool = False,
+    device: str = "auto",
+    target: str = "cpu",
+    max_drop: float | None = None,
+    seed: int = 0,
+    progress: Callable[[Epoch], None] | None = None,
+) -> Transferred:
+    """Stack the cells of an architecture for a data set, train, quantise, compile, verify and measure the network.
+
+    `skeleton` (cifar, mobile or large; default: its own), `cells` in each stack and `filters` in the first say how;
+    what has no cells takes a `width` multiplier. Everything is written into the folder `output`. The rest is as for
+    `train`, `quantize` and `compile`.
+    """
+    from nascompiler.transfer.deployment import transfer as transfer_architecture
+    from nascompiler.transfer.stacking import Stacking
+
+    graph, data, recipe, options = _training(model, data, recipe, keep_paths, auxiliary_head, None, device)
+    return transfer_architecture(
+        graph,
+        data,
+        recipe,
+        output,
+        stacking=Stacking(skeleton, cells, filters, width),
+        options=options,
+        target=target,
+        max_drop=max_drop,
+        seed=seed,
+        on_epoch=progress,
+    )
+
+
+def _training(
+    model: Graph | str | Path,
+    data: Dataset | str,
+    recipe: Recipe | str,
+    keep_paths: float,
+    auxiliary_head: bool,
+    weights: Graph | str | Path | None,
+    device: str,
+) -> tuple[Graph, Dataset, Recipe, TrainingOptions]:
+    """What `train` and `transfer` are given, read and looked up."""
+    from nascompiler.data.load import load_dataset
+    from nascompiler.training.devices import training_device
+    from nascompiler.training.presets import recipe_for
+    from nascompiler.transfer.training import Options
+
+    graph = model if isinstance(model, Graph) else load(model)
+    images = load_dataset(data) if isinstance(data, str) else data
+    chosen = recipe_for(recipe, images) if isinstance(recipe, str) else recipe
+    parent = weights if weights is None or isinstance(weights, Graph) else load(weights)
+    return graph, images, chosen, Options(keep_paths, auxiliary_head, parent, training_device(device))
 
 
 def predict(model: Graph | str | Path, target: str = "cpu", *, shapes: Shapes | None = None) -> Prediction:

@@ -10,12 +10,16 @@ from nascompiler.passes.expansion import EXPANDERS, Expansion, Weights, family_o
 from nascompiler.passes.infrastructure.base import Nothing, Pass, PassContext
 from nascompiler.passes.infrastructure.registry import register_pass
 
+STATISTICS = ("measured", "random")
+
 
 @register_pass
 @dataclass(frozen=True)
 class ExpandCells(Pass):
     """Turns arch ops into nn ops with random, well-behaved weights that depend on `seed` and nothing else.
 
+    The statistics of batch norms are `measured` on synthetic images, which takes most of the time; `random` ones do
+    where only sizes and latency are of interest.
     The graph's attribute `family` names the conventions that apply. Weights are made when first looked at.
     Raises ModelError when a size is not known or too small, naming the block.
     """
@@ -27,13 +31,16 @@ class ExpandCells(Pass):
     preserves = Nothing("an architecture has no values")
 
     seed: int = 0
+    statistics: str = "measured"
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed is {self.seed}; accepted: integers from 0 on")
+        if self.statistics not in STATISTICS:
+            raise ValueError(f"statistics is {self.statistics!r}; accepted: {choices_text(STATISTICS)}")
 
     def run(self, graph: Graph, context: PassContext) -> None:
-        weights = Weights(self.seed)
+        weights = Weights(self.seed, measured=self.statistics == "measured")
         builder = Builder(graph)
         expansion = Expansion(builder, family_of(graph), weights, graph.cells)
         for node, name in arch_names(graph).items():

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from nascompiler.backends.measure.quiet import Quiet
+
 Run = Callable[[], float]
 """Does it once; returns the time in ns."""
 
@@ -15,6 +17,12 @@ WARM_ROUNDS = 2
 TRIAL_ROUNDS = 5
 FEWEST_ROUNDS = 15
 MOST_ROUNDS = 300
+
+PATIENCE = 8
+"""Quiet rounds are waited for until a measurement has taken so many times what it was given."""
+
+LONGEST_WAIT_S = 2.0
+"""And at least so long."""
 
 SMALLEST_NOISE = 0.01
 """Placement in memory alone makes such a difference from one process to the next."""
@@ -39,29 +47,47 @@ class Timing:
 
 @dataclass(frozen=True)
 class Interleaved:
-    """What was measured. Two runs of the default in each round differ by `noise`: gains below 1 + noise say nothing."""
+    """What was measured. Two runs of the default in each round differ by `noise`: gains below 1 + noise say nothing.
+
+    `disturbed` says that there were not enough rounds at the processor's full speed, and that others count too.
+    """
 
     timings: Mapping[str, Timing]
     noise: float
+    disturbed: bool = False
 
 
-def measure_interleaved(runs: Mapping[str, Run], default: str, *, seconds: float) -> Interleaved:
+def measure_interleaved(
+    runs: Mapping[str, Run], default: str, *, seconds: float, quiet: Quiet | None = None
+) -> Interleaved:
     """Time all ways in rounds of random order for about `seconds`, at least `FEWEST_ROUNDS` rounds.
 
-    The default runs twice in each round. Ways that are hopeless after a few rounds are left out of the others.
+    The default runs twice in each round. Ways that are hopeless after a few rounds are left out of the others. With
+    `quiet`, rounds that were disturbed are repeated, for as long as `PATIENCE` says.
     """
     going = [*runs, ""]  # "" is the default once more
     times: dict[str, list[float]] = {name: [] for name in going}
     order = np.random.default_rng(0)  # who runs behind whom must not matter
     began = time.monotonic()
+    given_up = began + max(PATIENCE * seconds, LONGEST_WAIT_S)
+    disturbed = False
     for turn in range(WARM_ROUNDS + MOST_ROUNDS):
         done = turn - WARM_ROUNDS
         if done >= FEWEST_ROUNDS and time.monotonic() - began > seconds:
             break
-        for name in [going[i] for i in order.permutation(len(going))]:
-            taken = runs[name or default]()
-            if done >= 0:
-                times[name].append(taken)
+        while True:
+            patient = quiet is not None and time.monotonic() < given_up
+            started_quiet = quiet is None or (quiet.wait(given_up) if patient else quiet.now())
+            before = 0 if quiet is None else quiet.waits.ns()
+            taken = {name: runs[name or default]() for name in [going[i] for i in order.permutation(len(going))]}
+            undisturbed = started_quiet and (quiet is None or (not quiet.waits.since(before) and quiet.now()))
+            if undisturbed or not patient:
+                break
+        if done < 0:
+            continue
+        disturbed = disturbed or not undisturbed
+        for name, ns in taken.items():
+            times[name].append(ns)
         if done + 1 == TRIAL_ROUNDS:
             going = _worth_going_on(times, default)
     twice = np.array(times[default]), np.array(times[""])
@@ -71,7 +97,7 @@ def measure_interleaved(runs: Mapping[str, Run], default: str, *, seconds: float
     best = max(timings[name].gain for name in going if name)
     for name in set(runs) - set(going):  # a few rounds show that it is hopeless, not by how much
         timings[name] = replace(timings[name], gain=min(timings[name].gain, best / HOPELESS))
-    return Interleaved(timings, _noise(twice[0] / twice[1]))
+    return Interleaved(timings, _noise(twice[0] / twice[1]), disturbed)
 
 
 def _worth_going_on(times: Mapping[str, Sequence[float]], default: str) -> list[str]:

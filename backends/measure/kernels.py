@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from types import TracebackType
 
+from nascompiler.backends.measure.interleaved import PATIENCE
 from nascompiler.backends.measure.latency import Kind
 from nascompiler.backends.measure.worker_process import WorkerProcess
 from nascompiler.backends.store.rows import Outcome, Row, Tuning
@@ -18,7 +20,10 @@ from nascompiler.ir.graph import Graph
 WORKER = (sys.executable, "-m", "nascompiler.backends.tvm_adapter.kernel_worker")
 
 PATIENCE_S = 120.0
-"""How long a worker may be silent beyond the time that it was given to measure."""
+"""How long a worker may be silent beyond the time that it was given to measure, quiet moments waited for included."""
+
+WAITING = "wait for the device"
+"""The stage in which a worker may be silent for as long as others measure."""
 
 
 class KernelMeasurer:
@@ -56,12 +61,13 @@ class KernelMeasurer:
         self,
         call: str,
         seconds: float,
+        skip: Collection[str] = (),
         *,
         only: Collection[str] | None = None,
         schedules: Mapping[str, str] | None = None,
         patience_s: float | None = None,
     ) -> Tuning:
-        """Every variant of a call, by its key, timed in turns for about `seconds` in all; failures are among the rows.
+        """Every variant of a call but those to `skip`, timed in turns for about `seconds` in all; failures are rows.
 
         `only` limits the variants; `schedules` are more of them, by name, for the definition of the call.
         Raises DeviceError when no worker can be started.
@@ -71,10 +77,11 @@ class KernelMeasurer:
         request = {"call": call, "seconds": seconds, "only": None if only is None else list(only)}
         while True:
             self._worker.start()
-            self._worker.say({**request, "skip": list(failures), "schedules": schedules})
+            self._worker.say({**request, "skip": [*skip, *failures], "schedules": schedules})
             stage = variant = ""
             while True:
-                message = self._worker.hear(seconds + (self._patience_s if patience_s is None else patience_s))
+                patience = seconds * PATIENCE + (self._patience_s if patience_s is None else patience_s)
+                message = self._worker.hear(inf if stage == WAITING else patience)
                 if "at" in message:
                     stage, variant = message["at"], message["variant"]
                 elif "failed" in message:

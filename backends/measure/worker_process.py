@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -72,12 +73,13 @@ class WorkerProcess:
             self._process.stdin.flush()
 
     def hear(self, patience_s: float) -> dict[str, Any]:
-        """The next message; empty when the process has ended or says nothing in that time."""
+        """The next message; empty when the process has ended or says nothing in that time, which may be inf."""
         assert self._process is not None
         assert self._process.stdout is not None
         deadline = time.monotonic() + patience_s
         while b"\n" not in self._buffer:
-            if not select.select([self._process.stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            left = None if deadline == inf else max(0.0, deadline - time.monotonic())
+            if not select.select([self._process.stdout], [], [], left)[0]:
                 self._silent = True
                 return {}
             received = os.read(self._process.stdout.fileno(), 1 << 16)

@@ -9,6 +9,9 @@ from typing import Any
 
 from nascompiler.backends.measure.latency import Kind
 
+DISTURBED = "taken while the processor was slower than at its best"
+"""The detail of rows for which no quiet moment could be waited for."""
+
 
 class Outcome(Enum):
     """What became of measuring a variant."""
@@ -26,7 +29,8 @@ class Row:
 
     `median_ns` and `spread_ns` (median absolute deviation) are of `repeats` runs. `gain` is the time of the default
     over that of this variant, by the median of the rounds in which both ran: 1 for the default itself. A failure has
-    no figures, but `detail` in words. `schedule` is the text of a schedule that was searched for, see `tvm_adapter`.
+    no figures, but `detail` in words; a measurement has none unless it is DISTURBED. `schedule` is the text of a
+    schedule that was searched for, see `tvm_adapter`.
     """
 
     variant: str
@@ -58,8 +62,9 @@ class Session:
 class Tuning:
     """All rows of a call from one session; gains within `noise` (0.02 for 2 %) of 1 say nothing.
 
-    `fresh` says that the kernels measured are those of this version, `shipped` that it was another machine of the same
-    kind that was measured, for the base that ships.
+    The noise is 0 where one variant was measured alone, for its latency. `fresh` says that the kernels measured are
+    those of this version, `shipped` that it was another machine of the same kind that was measured, for the base that
+    ships.
     """
 
     rows: tuple[Row, ...]
@@ -67,6 +72,11 @@ class Tuning:
     kind: Kind
     fresh: bool
     shipped: bool = False
+
+    @property
+    def alone(self) -> bool:
+        """Whether one variant was measured and the others were not tried."""
+        return self.noise == 0.0 and bool(self.measured)
 
     @property
     def measured(self) -> dict[str, Row]:

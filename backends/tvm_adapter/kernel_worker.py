@@ -29,8 +29,12 @@ from nascompiler.backends.cpu.choice import METASCHEDULE, Choice, variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.exactness import Exactness, exactness
 from nascompiler.backends.measure.interleaved import measure_interleaved
+from nascompiler.backends.measure.kernels import WAITING
+from nascompiler.backends.measure.lease import device_lease
+from nascompiler.backends.measure.priority import first_in_line
+from nascompiler.backends.measure.quiet import Quiet
 from nascompiler.backends.memory import aligned
-from nascompiler.backends.store import Outcome
+from nascompiler.backends.store import DISTURBED, Outcome
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.ir.evaluate import evaluate
 from nascompiler.ir.files import load
@@ -66,6 +70,7 @@ class Worker:
         self._target = target
         self._wire = wire
         self._last: _Prepared | None = None
+        self._quiet = Quiet()
 
     def say(self, **message: Any) -> None:
         print(json.dumps(message), file=self._wire, flush=True)
@@ -96,9 +101,14 @@ class Worker:
             self.say(rows=[], noise=0.0)
             return
         default = next(iter(ready))
-        self.say(at="measure", variant=next(iter(schedules or ()), default))
-        found = measure_interleaved(ready, default, seconds=seconds)
-        self.say(rows=[{"variant": n, **asdict(t)} for n, t in found.timings.items()], noise=found.noise)
+        blamed = next(iter(schedules or ()), default)
+        self.say(at=WAITING, variant=blamed)
+        with device_lease(purpose="timing a kernel call"), first_in_line():
+            self.say(at="measure", variant=blamed)
+            found = measure_interleaved(ready, default, seconds=seconds, quiet=self._quiet)
+        detail = DISTURBED if found.disturbed else ""
+        rows = [{"variant": n, **asdict(t), "detail": detail} for n, t in found.timings.items()]
+        self.say(rows=rows, noise=found.noise)
 
     def _prepare(self, call: str) -> _Prepared:
         if self._last is None or self._last.key != call:

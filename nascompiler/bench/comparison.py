@@ -15,6 +15,7 @@ import numpy as np
 
 from nascompiler.backends.manifest import Manifest
 from nascompiler.backends.measure import Environment, Kind, Latency, environment
+from nascompiler.backends.measure.lease import device_lease
 from nascompiler.bench.session import random_arrays
 from nascompiler.bench.turns import Worker, measure_in_turns
 
@@ -75,7 +76,8 @@ def compare_artifacts(
             Worker(name, [*command, str(folder), str(threads), str(inputs)], threads)
             for name, folder in (("first", first), ("second", second))
         ]
-        return _measured(workers, threads, rounds, burst_ms)
+        with device_lease(purpose="comparing artifacts"):
+            return _measured(workers, threads, rounds, burst_ms)
 
 
 def _measured(workers: Sequence[Worker], threads: int, rounds: int, burst_ms: float) -> Comparison:

@@ -15,6 +15,7 @@ import numpy as np
 from nascompiler.backends.manifest import Manifest, TensorSpec
 from nascompiler.backends.measure import Environment, Kind, Latency, environment
 from nascompiler.backends.measure.latency import LayerTime, median_layers
+from nascompiler.backends.measure.lease import device_lease
 from nascompiler.backends.measure.roofline import Roofline
 from nascompiler.bench.peers import check_peers
 from nascompiler.bench.source import peer_model
@@ -110,9 +111,10 @@ def bench_artifact(
     with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
         inputs = Path(scratch) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))
-        return _measure(
-            Path(folder), manifest, Path(scratch), threads, against, rounds, burst_ms, profile_runs, roofline
-        )
+        with device_lease(purpose="bench"):
+            return _measure(
+                Path(folder), manifest, Path(scratch), threads, against, rounds, burst_ms, profile_runs, roofline
+            )
 
 
 def random_arrays(manifest: Manifest, seed: int) -> dict[str, Array]:

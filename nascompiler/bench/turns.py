@@ -73,14 +73,18 @@ class Worker:
         except OSError as error:
             raise DeviceError(f"{self.name}: cannot run at priority {nice}: {error.strerror}") from None
 
-    def ask(self, command: str, answer: str) -> Any:
-        """Send a command while running, and return the value under the key `answer` of the reply."""
+    def ask(self, command: str, answer: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> Any:
+        """Send a command while running, and return the reply, which has the key `answer`."""
+        self.tell(command)
+        return self._read(answer, timeout_s)
+
+    def tell(self, command: str) -> None:
+        """Send a command that has no reply."""
         stdin = self._process.stdin
         assert stdin is not None
         with suppress(BrokenPipeError):  # reading says how it ended
             stdin.write(f"{command}\n".encode())
             stdin.flush()
-        return self._read(answer, REPLY_TIMEOUT_S)
 
     def burst(self, warm: int) -> tuple[list[float], float]:
         """(latencies in ms, share of the time that other processes took from us)"""

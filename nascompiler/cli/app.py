@@ -16,12 +16,17 @@ from nascompiler.cli import (
     export,
     import_,
     inspect,
+    latency_table,
     opt,
     passes,
     quantize,
     run,
+    search,
     spaces,
+    study,
     targets,
+    train,
+    transfer,
     tune,
     zoo,
 )
@@ -48,6 +53,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tune": tune.tune,
     "bench": bench.bench,
     "targets": targets.targets,
+    "search": search.search,
+    "study": study.study,
+    "train": train.train,
+    "transfer": transfer.transfer,
     "spaces": spaces.spaces,
     "zoo": zoo.zoo,
     "passes": passes.passes,
@@ -55,6 +64,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
+app.add_typer(latency_table.app, name="latency-table")
 
 
 @app.callback(invoke_without_command=True)

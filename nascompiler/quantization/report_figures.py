@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import re
 from math import isfinite
 from typing import TYPE_CHECKING
 
-import matplotlib
 from matplotlib.figure import Figure
+
+from nascompiler.pictures.matplotlib_svg import figure_svg
 
 if TYPE_CHECKING:
     from nascompiler.quantization.result import Report
@@ -25,12 +24,15 @@ def figures(report: Report) -> list[tuple[str, str]]:
     made = []
     if report.sensitivity:
         made.append(
-            ("Each layer alone: signal-to-noise at the output. Low bars hurt most.", _svg(_isolated(report), "alone"))
+            (
+                "Each layer alone: signal-to-noise at the output. Low bars hurt most.",
+                figure_svg(_isolated(report), "alone"),
+            )
         )
         made.append(
             (
                 "All layers together: signal-to-noise of each result, in the order of the network.",
-                _svg(_cumulative(report), "together"),
+                figure_svg(_cumulative(report), "together"),
             )
         )
     return made
@@ -61,14 +63,3 @@ def _cumulative(report: Report) -> Figure:
     axes.set_ylabel("dB")
     axes.grid(alpha=0.3)
     return figure
-
-
-def _svg(figure: Figure, name: str) -> str:
-    """The figure as an element to stand within a page; ids start with `name`, since pages hold several figures."""
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    svg = text.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{name}-", svg)

@@ -18,6 +18,10 @@ ENTRY_POINTS = "nascompiler.spaces"
 """Group of entry points, each a function without arguments that returns a graph with open choices."""
 
 
+ALIASES = {"mobilenet-v3": "mobilenet-v3-layers"}
+"""Other names of search spaces, which are not listed."""
+
+
 def names() -> list[str]:
     """The search spaces there are."""
     return sorted([*_built_in(), *_plugins()])
@@ -31,6 +35,7 @@ def load(name: str) -> SearchSpace:
 def load_graph(name: str) -> Graph:
     """The graph of a search space by name; raises UsageError for an unknown one and for a plugin that fails."""
     built_in, plugins = _built_in(), _plugins()
+    name = ALIASES.get(name, name)
     if name in built_in:
         return built_in[name]()
     if name in plugins:

@@ -23,8 +23,9 @@ from nascompiler.torch_bridge.quantization_aware import (
     to_quantization_aware,
 )
 from nascompiler.training.accuracy import evaluate_accuracy
+from nascompiler.training.devices import reproducible
 from nascompiler.training.recipe import Recipe
-from nascompiler.training.trainer import Epoch, check_fit, module_run, reproducible, training_batches
+from nascompiler.training.trainer import Epoch, check_fit, module_run, training_batches
 
 FINE_TUNING = Recipe(
     epochs=1, batch_size=64, learning_rate=3e-4, warm_up_epochs=0.1, weight_decay=0.0, label_smoothing=0.0

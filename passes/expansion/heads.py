@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from nascompiler.ir import Node, Value
-from nascompiler.passes.expansion.context import Expansion
+from nascompiler.passes.expansion.context import Expansion, image_size
+from nascompiler.passes.expansion.layers import pool
+
+AUXILIARY_WINDOW, AUXILIARY_STRIDE = 5, 3
+AUXILIARY_FILTERS = (128, 768)
 
 
 def expand_classifier(expansion: Expansion, node: Node, x: Value) -> Value:
@@ -18,4 +22,17 @@ def expand_classifier(expansion: Expansion, node: Node, x: Value) -> Value:
     return expansion.linear(x, node["classes"], centred=True, name="linear")
 
 
-EXPANDERS = {"arch.classifier": expand_classifier}
+def expand_auxiliary_classifier(expansion: Expansion, node: Node, x: Value) -> Value:
+    """x [N, H, W, C] -> logits [N, classes]; of an image smaller than the window the whole is averaged."""
+    height, width = image_size(x)
+    window = min(AUXILIARY_WINDOW, height, width)
+    x = expansion.activation(x, "relu")
+    x = pool(expansion, x, "average", kernel=window, stride=AUXILIARY_STRIDE, padding="valid")
+    first, second = AUXILIARY_FILTERS
+    x = expansion.conv_bn_activation(x, first, "relu", name="projection")
+    x = expansion.conv_bn_activation(x, second, "relu", kernel=image_size(x), padding="valid", name="conv")
+    x = expansion.nn.flatten(x, name=expansion.named("flatten"))
+    return expansion.linear(x, node["classes"], centred=True, name="linear")
+
+
+EXPANDERS = {"arch.classifier": expand_classifier, "arch.auxiliary_classifier": expand_auxiliary_classifier}

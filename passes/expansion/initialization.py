@@ -22,10 +22,12 @@ class Weights:
     """Makes the constants of one network.
 
     The values of each depend only on the seed, its name and its shape; `settle` must be called with the finished
-    graph before anybody looks at moving statistics.
+    graph before anybody looks at moving statistics. Unless `measured`, these are random numbers too: the network has
+    its sizes and its time, but no well-behaved values.
     """
 
     seed: int = 0
+    measured: bool = True
     statistics: MovingStatistics = field(init=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +64,8 @@ class Weights:
 
     def centring_bias(self, name: str, size: int) -> Constant:
         """The bias by which the linear layer `name` gives 0 on average, as the last one does for equal classes."""
+        if not self.measured:
+            return self.bias(name, size)
         bias = self.lazy((size,), lambda: -self.statistics.of(name)[0])
         self.statistics.register(name, bias)
         return bias
@@ -70,6 +74,12 @@ class Weights:
         """Scale, shift, mean and variance of the batch norm `name`."""
         scale = self.uniform(f"{name}.scale", (size,), 0.5, 1.5)
         shift = self.normal(f"{name}.bias", (size,), 0.3)
+        if not self.measured:
+            mean, variance = (
+                self.normal(f"{name}.mean", (size,), 0.3),
+                self.uniform(f"{name}.variance", (size,), 0.5, 1.5),
+            )
+            return scale, shift, mean, variance
         mean = self.lazy((size,), lambda: self.statistics.of(name)[0])
         variance = self.lazy((size,), lambda: self.statistics.of(name)[1])
         self.statistics.register(name, mean)

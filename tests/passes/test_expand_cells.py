@@ -5,7 +5,7 @@ import pytest
 
 from nascompiler import zoo
 from nascompiler.ir import Builder, ModelError, UsageError, evaluate, graph_cost, node_cost, parse, verify
-from nascompiler.passes import run_pipeline
+from nascompiler.passes import Pipeline, run_pipeline
 from nascompiler.passes.expansion.statistics import natural_images
 
 
@@ -200,3 +200,22 @@ def test_multiply_adds_of_every_row_of_mobilenet_v3(name, rows):
     for node in graph.nodes:
         macs[node.origin] += node_cost(node).macs
     assert [f"{m / 1e6:.3f}" for m in macs.values()][:-1] == rows.split()
+
+
+def test_random_statistics_change_no_size():
+    arch = parse(
+        "nir 1\ngraph @main(%x: f32[1,32,32,3]) {family=mobilenet-v3} {\n"
+        "  %y = arch.block(%x) {filters=16, se_ratio=0.25}\n  return y=%y\n}\n"
+    )
+    measured, random = (run_pipeline(arch, f"expand-cells{{statistics={how}}}") for how in ("measured", "random"))
+    assert [(n.op.name, n.attributes, [v.type for v in n.operands]) for n in random.nodes] == [
+        (n.op.name, n.attributes, [v.type for v in n.operands]) for n in measured.nodes
+    ]
+    assert [v.name for v in random.constants] == [v.name for v in measured.constants]
+    x = np.random.default_rng(0).standard_normal((1, 32, 32, 3)).astype(np.float32)
+    assert np.isfinite(evaluate(random, {"x": x})["y"]).all()
+
+
+def test_statistics_are_measured_or_random():
+    with pytest.raises(UsageError, match=r"guessed.*accepted: measured"):
+        Pipeline.parse("expand-cells{statistics=guessed}")

@@ -1,5 +1,7 @@
 """Training learns, depends on its seed alone, and refuses data that do not fit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,8 +13,10 @@ from nascompiler.passes import run_pipeline
 torch = pytest.importorskip("torch")
 
 from nascompiler.torch_bridge import to_module  # noqa: E402
+from nascompiler.training.accuracy import evaluate_accuracy  # noqa: E402
+from nascompiler.training.devices import training_device  # noqa: E402
 from nascompiler.training.recipe import Recipe  # noqa: E402
-from nascompiler.training.trainer import module_run, train  # noqa: E402
+from nascompiler.training.trainer import Diverged, module_run, train  # noqa: E402
 
 SHORT = Recipe(epochs=1, batch_size=16, recolour=True)
 
@@ -94,3 +98,48 @@ def test_an_empty_training_set_is_refused(few_glyphs):
     empty = Dataset("none", CLASSES, few_glyphs.train.head(0), few_glyphs.held_out, few_glyphs.test)
     with pytest.raises(UsageError, match="none has no images to train on"):
         train(small_network(64, 62), empty, SHORT)
+
+
+def test_an_auxiliary_head_is_trained_along_and_gone_in_the_end(stripes):
+    builder = Builder("with-auxiliary")
+    x = builder.arch.conv(builder.input("image", (1, 8, 8, 3)), name="stem", filters=8, stride=2)
+    x = builder.arch.conv(x, name="last", filters=8, stride=2)
+    builder.outputs(logits=builder.arch.classifier(x, name="logits", classes=2))
+    graph = run_pipeline(builder.graph, "attach-auxiliary-head,expand-cells{seed=0}")
+    recipe = Recipe(epochs=1, batch_size=32, shift=0, learning_rate=0.02)
+    with_loss, without = (train(graph, stripes, replace(recipe, auxiliary=weight)) for weight in (0.4, 0.0))
+    assert with_loss.graph.output_names == ["logits"]
+    assert not any(value.name.startswith("auxiliary") for value in with_loss.graph.constants)
+    assert fingerprint(with_loss.graph) != fingerprint(without.graph)
+    assert with_loss.epochs[0].loss > without.epochs[0].loss
+
+
+def test_averages_and_bounded_gradients(stripes):
+    recipe = Recipe(epochs=6, batch_size=16, shift=0, optimizer="sgd", learning_rate=0.1, clip_norm=1.0, average=0.9)
+    first, same = (train(small_network(8, 2), stripes, recipe) for _ in range(2))
+    assert fingerprint(first.graph) == fingerprint(same.graph)
+    assert first.epochs[-1].held_out_accuracy > 0.9
+    accuracy = evaluate_accuracy(module_run(to_module(first.graph)), stripes.held_out)
+    assert accuracy == first.epochs[-1].held_out_accuracy  # what was evaluated is what is kept
+
+
+def test_training_that_diverges_says_so(stripes):
+    recipe = Recipe(epochs=2, batch_size=16, shift=0, optimizer="sgd", learning_rate=1e30, warm_up_epochs=0)
+    with pytest.raises(Diverged, match="training stripes diverges in epoch 1"):
+        train(small_network(8, 2), stripes, recipe)
+
+
+def test_one_class_teaches_nothing(stripes):
+    alone = Dataset("alone", ("across",), stripes.train, stripes.held_out, stripes.test)
+    with pytest.raises(UsageError, match="alone has 1 class; accepted: two or more"):
+        train(small_network(8, 1), alone, SHORT)
+    across = Split(np.zeros((4, 8, 8, 3), np.uint8), np.zeros(4, np.int64), Normalization())
+    same = Dataset("same", ("across", "along"), across, stripes.held_out, stripes.test)
+    with pytest.raises(UsageError, match="all images of same to train on are of the class 'across'"):
+        train(small_network(8, 2), same, SHORT)
+
+
+def test_a_device_that_is_not_there():
+    assert training_device("cpu") == "cpu"
+    with pytest.raises(UsageError, match="accepted: auto, cpu, cuda"):
+        training_device("abacus")

@@ -21,6 +21,14 @@ architecture_op(
 )
 
 architecture_op(
+    "auxiliary_classifier",
+    "A second classifier that helps training and is taken away after it: ReLU, 5x5 average pool with stride 3, 1x1 "
+    "convolution to 128 channels, one over all that is left of the image to 768, fully connected layer (NASNet).",
+    Operand("x"),
+    attributes=(integer("classes", 1000, minimum=1),),
+)
+
+architecture_op(
     "ssdlite",
     "Box and class predictions on two feature maps and four more made from the second (320x320: 20, 10, 5, 3, 2, 1 "
     "cells a side); results: boxes [N, anchors, 4] and scores [N, anchors, classes + 1], raw.",

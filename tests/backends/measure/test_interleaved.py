@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from nascompiler.backends.measure import interleaved
 from nascompiler.backends.measure.interleaved import (
     FEWEST_ROUNDS,
     SMALLEST_NOISE,
@@ -13,6 +16,8 @@ from nascompiler.backends.measure.interleaved import (
     Interleaved,
     measure_interleaved,
 )
+from nascompiler.backends.measure.priority import Waits
+from nascompiler.backends.measure.quiet import Quiet
 
 
 def made_up(times: dict[str, float], jitter: float = 0.0, drift: float = 0.0) -> tuple[Interleaved, dict[str, int]]:
@@ -66,3 +71,38 @@ def test_a_disturbance_of_the_first_rounds_makes_no_winner_of_what_is_hopeless()
     found = measure_interleaved({name: lambda name=name: run(name) for name in taken}, "a", seconds=0)
     assert found.timings["slow"].repeats == TRIAL_ROUNDS
     assert found.timings["slow"].gain < found.timings["b"].gain
+
+
+class Neighbour(Quiet):
+    """Slows everything down in the moments that `slow` says, each a look at the processor."""
+
+    def __init__(self, slow: Callable[[int], bool]) -> None:
+        self.slow, self.looks = slow, 0
+        self.waits = Waits()
+
+    def now(self) -> bool:
+        self.looks += 1
+        return not self.slow(self.looks)
+
+    def wait(self, until: float) -> bool:
+        while not self.now():
+            pass
+        return True
+
+
+def test_rounds_that_a_neighbour_disturbs_do_not_count():
+    neighbour = Neighbour(lambda look: look % 7 in (3, 4, 5))
+    found = measure_interleaved(
+        {"a": lambda: 200.0 if neighbour.slow(neighbour.looks + 1) else 100.0}, "a", seconds=0, quiet=neighbour
+    )
+    assert found.timings["a"].median_ns == 100.0
+    assert found.timings["a"].spread_ns == 0.0
+    assert found.timings["a"].repeats == 2 * FEWEST_ROUNDS
+    assert not found.disturbed
+
+
+def test_a_neighbour_that_never_rests_is_said(monkeypatch):
+    monkeypatch.setattr(interleaved, "LONGEST_WAIT_S", 0.0)
+    found = measure_interleaved({"a": lambda: 100.0}, "a", seconds=0, quiet=Neighbour(lambda look: True))
+    assert found.disturbed
+    assert found.timings["a"].median_ns == 100.0

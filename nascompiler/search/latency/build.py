@@ -1,0 +1,132 @@
+"""Filling a latency table: kernel calls measured one by one, each kept at once, while time allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from nascompiler.backends.cpu.choice import variants
+from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.errors import TuningError
+from nascompiler.backends.measure.environment import environment
+from nascompiler.backends.measure.kernels import KernelMeasurer
+from nascompiler.backends.store import Row, Session, Tuning
+from nascompiler.backends.store.generator import generator_hash, generator_versions
+from nascompiler.backends.target import Target
+from nascompiler.ir import Graph
+from nascompiler.search.latency.collection import call_graph, with_random_constants
+from nascompiler.search.latency.table import LatencyTable, used_row
+
+SECONDS_PER_CALL = 0.3
+"""Time to run the one variant that is used, beside that to compile and check it."""
+
+_CALLS_PER_PROCESS = 64
+"""A worker holds the weights of all of its calls; a new one takes two seconds to start."""
+
+MeasurerFactory = Callable[[Graph, Target], KernelMeasurer]
+
+
+@dataclass(frozen=True)
+class BuildProgress:
+    """So many calls of those to be measured are done, the last with this result; `left_s` is about what is left."""
+
+    done: int
+    total: int
+    left_s: float
+    call: KernelCall
+    tuning: Tuning
+
+
+@dataclass(frozen=True)
+class BuildResult:
+    """How many calls were measured now, were known before, failed in every variant, and are left for another time."""
+
+    measured: int
+    known: int
+    failed: tuple[tuple[str, Row], ...]
+    left: int
+
+
+def build_table(
+    table: LatencyTable,
+    *,
+    budget_s: float,
+    all_variants: bool = False,
+    again_disturbed: bool = False,
+    report: Callable[[BuildProgress], None] = lambda progress: None,
+    measurer: MeasurerFactory = KernelMeasurer,
+) -> BuildResult:
+    """Measure the calls that the table lacks, those of most architectures first, and keep them in its first store.
+
+    Only the variant that the compiler takes is measured, unless it fails, or `all_variants`: then the compiler takes
+    the fastest from now on, as after tuning. No call is begun after `budget_s`. Raises TuningError when nothing could
+    be measured though something was tried, DeviceError when the machine cannot measure.
+    """
+    todo = table.missing(disturbed=again_disturbed)
+    calls = table.collection.calls
+    failed: list[tuple[str, Row]] = []
+
+    def told(done: int, left_s: float, key: str, tuning: Tuning) -> None:
+        if not tuning.measured:
+            failed.extend((key, row) for row in tuning.rows)
+        report(BuildProgress(done, len(todo), left_s, calls[key], tuning))
+
+    done = measure_calls(table, todo, budget_s=budget_s, all_variants=all_variants, report=told, measurer=measurer)
+    if done and len({key for key, _ in failed}) == done:
+        listed = "; ".join(f"{row.variant}: {row.outcome.value}: {row.detail}" for _, row in failed[:3])
+        raise TuningError(f"nothing could be measured: {listed}")
+    return BuildResult(done, len(calls) - len(todo), tuple(failed), len(todo) - done)
+
+
+def measure_calls(
+    table: LatencyTable,
+    todo: Sequence[str],
+    *,
+    budget_s: float,
+    all_variants: bool = False,
+    report: Callable[[int, float, str, Tuning], None] = lambda done, left_s, key, tuning: None,
+    measurer: MeasurerFactory = KernelMeasurer,
+) -> int:
+    """Measure some calls of a table by their keys and keep each; the number of those that there was time for."""
+    began = time.monotonic()
+    target = table.target
+    session = Session(
+        target.fingerprint,
+        generator_hash(),
+        datetime.now(UTC).isoformat(timespec="milliseconds"),
+        versions=generator_versions(),
+        environment=environment(threads=1).to_json(),
+    )
+    done = 0
+    for start in range(0, len(todo), _CALLS_PER_PROCESS):
+        keys = todo[start : start + _CALLS_PER_PROCESS]
+        calls = [table.collection.calls[key] for key in keys]
+        before = table.known.tunings(keys, target.fingerprint)
+        with measurer(with_random_constants(call_graph(calls)), target) as worker:
+            for key, call in zip(keys, calls, strict=True):
+                tuning = _measure(worker, call, target, before.get(key), all_variants)
+                table.known.stores[0].add(key, session, tuning)
+                done += 1
+                spent = time.monotonic() - began
+                report(done, min(max(budget_s - spent, 0.0), spent / done * (len(todo) - done)), key, tuning)
+                if spent >= budget_s:
+                    return done
+    return done
+
+
+def _measure(
+    worker: KernelMeasurer, call: KernelCall, target: Target, before: Tuning | None, all_variants: bool
+) -> Tuning:
+    """The variant that the compiler takes; the others too where it fails."""
+    available = list(variants(call, target))
+    if all_variants:
+        return worker.measure(call.key, SECONDS_PER_CALL)
+    known = used_row(call, target, before)
+    taken = known.variant if known is not None else available[0]
+    tuning = worker.measure(call.key, SECONDS_PER_CALL, [name for name in available if name != taken])
+    if tuning.measured or len(available) == 1:
+        return replace(tuning, noise=0.0)
+    others = worker.measure(call.key, SECONDS_PER_CALL, [taken])
+    return Tuning((*tuning.rows, *others.rows), others.noise, others.kind, others.fresh)
