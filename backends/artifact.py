@@ -25,6 +25,7 @@ from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.manifest import NAME, Manifest, TensorSpec, file_hash
 from nascompiler.backends.measure.latency import LayerTime
+from nascompiler.backends.memory import ALIGNMENT
 from nascompiler.backends.tile_permission import permit_tiles
 from nascompiler.ir.errors import ModelError, UsageError, choices_text
 from nascompiler.ir.files import load
@@ -32,10 +33,9 @@ from nascompiler.ir.graph import Graph
 from nascompiler.ir.types import Array, TensorType
 
 if TYPE_CHECKING:
-    from nascompiler.backends.tvm_adapter.runtime import Program
+    from nascompiler.backends.tvm_runtime.program import Program
 
 LIBRARY, WEIGHTS, BEFORE, AFTER, PLACEMENT = "model.so", "weights.bin", "before.nir", "after.nir", "placement.json"
-ALIGNMENT = 64
 
 
 class Artifact:
@@ -130,7 +130,7 @@ def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact
     code = _checked_bytes(folder, LIBRARY, manifest)
     weights = _map_weights(folder, manifest)
 
-    from nascompiler.backends.tvm_adapter.runtime import Program
+    from nascompiler.backends.tvm_runtime.program import Program
 
     inputs = [spec.type for spec in manifest.inputs]
     with tempfile.TemporaryDirectory(prefix="nascompiler-") as private:

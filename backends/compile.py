@@ -104,7 +104,7 @@ def compile_locked(
         folder,
         pipeline=manifest.pipeline if pipeline is None else pipeline,
         overwrite=overwrite,
-        choose=lambda calls, target: choose_recorded(calls, target, manifest.variants),
+        choose=lambda calls, target: choose_recorded(calls, target, manifest.variants, manifest.schedules),
     )
 
 
@@ -154,6 +154,7 @@ def _write(
         ),
         calls=tuple(calls),
         variants={text: choice.variant for text, choice in choices.items()},
+        schedules={text: choice.schedule for text, choice in choices.items() if choice.schedule},
         files={path.name: file_hash(path.read_bytes()) for path in sorted(place.iterdir())},
     )
     write_text(place / NAME, manifest.to_json())

@@ -12,7 +12,7 @@ from typing import Any
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.types import DType, TensorType
 
-FORMAT = 3
+FORMAT = 4
 NAME = "manifest.json"
 
 
@@ -62,8 +62,8 @@ class CallSpec:
 class Manifest:
     """What `manifest.json` says.
 
-    `variants` has the variant chosen for each kernel call, by its canonical text; `files` the SHA-256 of every other
-    file of the artifact by name.
+    `variants` has the variant chosen for each kernel call, by its canonical text, and `schedules` the text of the
+    schedule of those that were searched for; `files` has the SHA-256 of every other file of the artifact by name.
     """
 
     name: str
@@ -79,6 +79,7 @@ class Manifest:
     weights: tuple[WeightSpec, ...]
     calls: tuple[CallSpec, ...]
     variants: Mapping[str, str]
+    schedules: Mapping[str, str]
     files: Mapping[str, str]
     format: int = FORMAT
 
@@ -132,6 +133,7 @@ def _typed(data: Mapping[str, Any]) -> dict[str, Any]:
             for c in data["calls"]
         ),
         "variants": {str(k): str(v) for k, v in data["variants"].items()},
+        "schedules": {str(k): str(v) for k, v in data["schedules"].items()},
         "files": {str(k): str(v) for k, v in data["files"].items()},
     }
 

@@ -22,12 +22,14 @@ class Prediction:
     """The sum of what is known, layer by layer.
 
     `missing` are the calls of which nothing is known, by their keys, with the nodes that make them: the latency is too
-    small by what they take. `older` counts the layers that were measured with earlier kernels.
+    small by what they take. `older` counts the layers that were measured with earlier kernels, `shipped` those measured
+    for the base that ships: on another machine of the same kind.
     """
 
     latency: Latency
     missing: dict[str, tuple[str, ...]]
     older: int
+    shipped: int
 
 
 def predict(graph: Graph, target: Target | str, known: Measurements | None = None) -> Prediction:
@@ -49,10 +51,12 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
         if row is not None:
             costs = [(node, node_cost(node)) for node in nodes]
             layers += [LayerTime(labels[n], n.op.name, row.median_ns, c.macs or 0, c.bytes or 0) for n, c in costs]
+    known_nodes = [(tunings[key], len(nodes)) for key, nodes in calls.items() if rows[key] is not None]
     return Prediction(
         latency=Latency(Kind.PREDICTED, [sum(layer.ns for layer in layers)], layers=tuple(layers)),
         missing={key: tuple(labels[n] for n in nodes) for key, nodes in calls.items() if rows[key] is None},
-        older=sum(len(nodes) for key, nodes in calls.items() if rows[key] is not None and not tunings[key].fresh),
+        older=sum(count for tuning, count in known_nodes if not tuning.fresh),
+        shipped=sum(count for tuning, count in known_nodes if tuning.shipped),
     )
 
 
@@ -69,5 +73,5 @@ def known_row(node: Node, target: Target, tuning: Tuning | None) -> Row | None:
     """The row of the variant that would compute the node, or None when none was measured."""
     if tuning is None:
         return None
-    available = variants(KernelCall.of(node), target)
+    available = variants(KernelCall.of(node), target, tuning)
     return tuning.best(available, next(iter(available)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,10 +13,12 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import TuningError
 from nascompiler.backends.measure.environment import environment
 from nascompiler.backends.measure.kernels import KernelMeasurer
+from nascompiler.backends.measure.schedules import Search
 from nascompiler.backends.predict import known_row, timed_calls
 from nascompiler.backends.store import Measurements, Outcome, Row, Session, Tuning, known_measurements
 from nascompiler.backends.store.generator import generator_hash, generator_versions
 from nascompiler.backends.target import Target
+from nascompiler.backends.tune_schedules import SearchPlan, SearchProgress, searchable
 from nascompiler.ir.cost import node_cost
 from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.labels import node_labels
@@ -70,6 +72,8 @@ class TuningResult:
     measured: int
     known: int
     left: int
+    searched: int = 0
+    """How many calls a schedule was searched for."""
     end_to_end: Mapping[str, Any] | None = None
     """The network with the default variants against the tuned one, measured in turns, if that was done."""
 
@@ -84,6 +88,7 @@ class TuningResult:
             "measured": self.measured,
             "known": self.known,
             "left": self.left,
+            "searched": self.searched,
             "calls": [
                 {
                     "call": c.call,
@@ -110,24 +115,25 @@ def tune_graph(
     budget_s: float,
     known: Measurements | None = None,
     again: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
+    metaschedule: bool = False,
+    report: Callable[[Progress | SearchProgress], None] = lambda progress: None,
     measurer: Callable[[Graph, Target], KernelMeasurer] = KernelMeasurer,
 ) -> TuningResult:
     """Measure the calls of a graph whose kernels are assigned, on one thread, and keep what is found.
 
-    Each call is kept as soon as it is measured, in the first store of `known` (default: the overlay), and is not
-    measured again by the same version of the kernels unless `again`. No call is begun after `budget_s`. Raises
-    TuningError when nothing could be measured though something was tried, DeviceError when the machine cannot measure.
+    Each call is kept as soon as it is measured, in the first store of `known` (default: the overlay). What was measured
+    here by the same version of the kernels is not measured again unless `again`. No call is begun after `budget_s`;
+    with `metaschedule`, what is left of it goes to the search for schedules. Raises TuningError when nothing could be
+    measured though something was tried, DeviceError when the machine cannot measure.
     """
     began = time.monotonic()
     known = known_measurements() if known is None else known
     nodes = timed_calls(graph)
     tunings = known.tunings(nodes, target.fingerprint)
-    todo = [key for key in nodes if again or key not in tunings or not tunings[key].fresh]
+    todo = [key for key in nodes if again or key not in tunings or not tunings[key].fresh or tunings[key].shipped]
     todo.sort(key=lambda key: _priority(nodes[key], target, tunings.get(key)), reverse=True)
     labels = node_labels(graph)
     results = {key: _result(nodes[key], labels, target, tunings.get(key)) for key in nodes}
-    before = len(nodes) - len(todo)
     session = Session(
         target.fingerprint,
         generator_hash(),
@@ -135,24 +141,51 @@ def tune_graph(
         versions=generator_versions(),
         environment=environment(threads=1).to_json(),
     )
+
+    def keep(key: str, tuning: Tuning) -> None:
+        known.stores[0].add(key, session, tuning)
+        tunings[key] = tuning
+        results[key] = _result(nodes[key], labels, target, tuning)
+
     done = 0
-    if todo:
+    searches: list[Search] = []
+    if todo or metaschedule:
         with measurer(graph, target) as worker:
             for done, key in enumerate(todo, start=1):
-                tuning = worker.measure(key, SECONDS_PER_CALL)
-                known.stores[0].add(key, session, tuning)
-                results[key] = _result(nodes[key], labels, target, tuning)
+                keep(key, worker.measure(key, SECONDS_PER_CALL))
                 spent = time.monotonic() - began
-                left = min(max(budget_s - spent, 0.0), spent / done * (len(todo) - done))
-                report(Progress(done, len(todo), left, results[key]))
+                left = max(budget_s - spent, 0.0)
+                expected = left if metaschedule else min(left, spent / done * (len(todo) - done))
+                report(Progress(done, len(todo), expected, results[key]))
                 if spent >= budget_s:
                     break
-    tried = [results[key] for key in todo[:done]]
-    if tried and all(result.ns is None for result in tried):
-        listed = "; ".join(f"{r.op}: {f.variant}: {f.outcome.value}: {f.detail}" for r in tried[:3] for f in r.failures)
-        raise TuningError(f"nothing could be measured: {listed}")
+            if metaschedule:
+                wanted = searchable(nodes, target, tunings, again)
+                deadline = began + budget_s
+
+                def searched(key: str, search: Search) -> None:
+                    searches.append(search)
+                    left = max(deadline - time.monotonic(), 0.0)
+                    report(Progress(len(searches), len(wanted), left, results[key]))
+
+                SearchPlan(wanted, nodes, labels, tunings, deadline, SECONDS_PER_CALL).run(
+                    worker, keep=keep, report=report, done=searched
+                )
+    _check(todo[:done], results, searches)
     ordered = sorted(results.values(), key=lambda result: result.total_ns or 0.0, reverse=True)
-    return TuningResult(str(target), tuple(ordered), done, before, len(todo) - done)
+    known_before = len(nodes) - len(todo)
+    return TuningResult(str(target), tuple(ordered), done, known_before, len(todo) - done, searched=len(searches))
+
+
+def _check(tried: Sequence[str], results: Mapping[str, CallResult], searches: Sequence[Search]) -> None:
+    """Raise TuningError when nothing was measured of what was tried."""
+    calls = [results[key] for key in tried]
+    if calls and all(result.ns is None for result in calls):
+        listed = "; ".join(f"{r.op}: {f.variant}: {f.outcome.value}: {f.detail}" for r in calls[:3] for f in r.failures)
+        raise TuningError(f"nothing could be measured: {listed}")
+    if not calls and searches and all(search.best is None for search in searches):
+        listed = "; ".join(search.failure.detail for search in searches[:3])
+        raise TuningError(f"no schedule could be measured: {listed}")
 
 
 def _priority(nodes: list[Node], target: Target, tuning: Tuning | None) -> tuple[bool, float]:
@@ -166,7 +199,7 @@ def _priority(nodes: list[Node], target: Target, tuning: Tuning | None) -> tuple
 
 def _result(nodes: list[Node], labels: Mapping[Node, str], target: Target, tuning: Tuning | None) -> CallResult:
     call = KernelCall.of(nodes[0])
-    available = variants(call, target)
+    available = variants(call, target, tuning)
     default = next(iter(available))
     result = CallResult(call.key, call.op, tuple(labels[n] for n in nodes), default, default, None, None, 1.0)
     if tuning is None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from nascompiler.backends.errors import DeviceError
@@ -38,3 +41,18 @@ def require_tvm() -> None:
     fault = version_fault()
     if fault is not None:
         raise DeviceError(fault)
+
+
+@contextmanager
+def without_torch() -> Iterator[None]:
+    """While tvm_ffi or TVM is imported: they import torch wherever it is installed, for conversions that nothing here
+    uses: two thirds of the time it takes, and most of the memory.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]  # the documented way to make an import fail
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]

@@ -1,4 +1,4 @@
-"""Makes the base of measurements that ships with the package, backends/store/base.sqlite, on this machine.
+"""Makes the base of measurements that ships with the package, backends/store/base.sqlite.gz, on this machine.
 
     python benchmarks/make_base.py WORK.sqlite [--networks ...] [--target cpu --target cpu{isa=avx2}] [--budget 5]
 
@@ -10,6 +10,8 @@ default and the variant that is taken.
 from __future__ import annotations
 
 import argparse
+import gzip
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -49,10 +51,11 @@ def write_base(work: Store, path: Path) -> int:
     for call, session, tuning in work.all():  # in the order of time
         if session.generator == generator_hash() and tuning.measured:
             latest[session.target, call] = session, tuning
-    path.unlink(missing_ok=True)
-    base = Store(path)
-    for (_, call), (session, tuning) in sorted(latest.items(), key=lambda item: item[0]):
-        base.add(call, session, smallest(tuning))
+    with tempfile.TemporaryDirectory() as folder:
+        base = Store(Path(folder) / "base.sqlite")
+        for (_, call), (session, tuning) in sorted(latest.items(), key=lambda item: item[0]):
+            base.add(call, session, smallest(tuning))
+        path.write_bytes(gzip.compress(base.path.read_bytes(), mtime=0))
     return len(latest)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nascompiler.backends.predict import Prediction
     from nascompiler.backends.tune import Progress as TuningProgress
     from nascompiler.backends.tune import TuningResult
+    from nascompiler.backends.tune_schedules import SearchProgress
     from nascompiler.backends.verify_artifact import Verification
     from nascompiler.bench import BenchResult
     from nascompiler.quantization.result import QuantizationResult
@@ -255,12 +256,14 @@ def tune(
     shapes: Shapes | None = None,
     again: bool = False,
     check: bool = True,
+    metaschedule: bool = False,
     store: str | Path | None = None,
-    report: Callable[[TuningProgress], None] = lambda progress: None,
+    report: Callable[[TuningProgress | SearchProgress], None] = lambda progress: None,
 ) -> TuningResult:
     """Measure which variant of each kernel call of a model is the fastest here; compiling takes it from then on.
 
     No call is begun after `budget_s` seconds; what was measured is kept at once, and not measured again unless `again`.
+    With `metaschedule`, what is left of the budget goes to TVM's search for schedules of calls in floating point.
     `passes` replaces the default pipeline. `report` is told of every call. With `check`, the network as it would be
     compiled untuned and tuned are measured in turns. `store` is a file to write to and read instead of the user's.
     Raises TuningError when nothing could be measured.
@@ -275,6 +278,7 @@ def tune(
         pipeline=passes,
         again=again,
         check=check,
+        metaschedule=metaschedule,
         store=None if store is None else Path(store),
         report=report,
     )

@@ -13,6 +13,7 @@ from nascompiler.backends.cpu.choice import choose
 from nascompiler.backends.store import Measurements, Store, known_measurements
 from nascompiler.backends.target import parse_target
 from nascompiler.backends.tune import Progress, TuningResult, tune_graph
+from nascompiler.backends.tune_schedules import SearchProgress
 from nascompiler.bench.comparison import compare_artifacts
 from nascompiler.ir import Graph
 from nascompiler.ir.errors import UsageError
@@ -29,8 +30,9 @@ def tune_network(
     pipeline: str | None = None,
     again: bool = False,
     check: bool = True,
+    metaschedule: bool = False,
     store: Path | None = None,
-    report: Callable[[Progress], None] = lambda progress: None,
+    report: Callable[[Progress | SearchProgress], None] = lambda progress: None,
 ) -> TuningResult:
     """See `nascompiler.tune`."""
     if not budget_s > 0:
@@ -39,7 +41,9 @@ def tune_network(
     known = known_measurements() if store is None else Measurements((Store(store),))
     text = with_kernels(pipeline, chosen)
     assigned = run_pipeline(graph, text)
-    result = tune_graph(assigned, chosen, budget_s=budget_s, known=known, again=again, report=report)
+    result = tune_graph(
+        assigned, chosen, budget_s=budget_s, known=known, again=again, metaschedule=metaschedule, report=report
+    )
     if not check or all(call.variant == call.default for call in result.calls):
         return result
     with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as scratch:

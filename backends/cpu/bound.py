@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import prod
 
 import numpy as np
 
 from nascompiler.backends.cpu.implementation import WRITTEN, Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.native import Function
+from nascompiler.backends.memory import aligned
 from nascompiler.ir.types import Array, DType
 
-ALIGNMENT = 64
-"""What TVM and the weights blob give; kernels are right for less."""
-
 Allocate = Callable[[tuple[int, ...], DType], Array]
-
-
-def aligned(shape: tuple[int, ...], dtype: DType) -> Array:
-    """A new array of zeros that begins at a multiple of 64 bytes."""
-    size = prod(shape) * dtype.bytes
-    memory = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].view(dtype.numpy).reshape(shape)
 
 
 class Bound:

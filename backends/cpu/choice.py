@@ -21,6 +21,9 @@ TEMPLATE = "template"
 TVM = "tvm"
 """The variant that is the call's definition in nn, fused and scheduled by TVM."""
 
+METASCHEDULE = "metaschedule"
+"""The variant that is the call's definition in nn by a schedule that TVM's MetaSchedule has found for this call."""
+
 SEPARATE = "separate kernels"
 """The variant of a call that fuses others: those, each by its own variant."""
 
@@ -30,19 +33,26 @@ TEMPLATED = frozenset({"cpu.conv2d", "cpu.depthwise_conv2d", "cpu.linear"})
 
 @dataclass(frozen=True)
 class Choice:
-    """The variant that computes a call and why it is taken; TEMPLATE, TVM and SEPARATE have no implementation."""
+    """The variant that computes a call and why it is taken.
+
+    Only kernels of ours have an implementation; `schedule` is the text of that of METASCHEDULE.
+    """
 
     variant: str
     implementation: Implementation | None
     reason: str
+    schedule: str = ""
 
 
 Choices = Mapping[str, Choice]
 """By the text of the call."""
 
 
-def variants(call: KernelCall, target: Target) -> dict[str, Implementation | None]:
-    """All ways to compute a call by name, the default first; those that are no kernels of ours have none here."""
+def variants(call: KernelCall, target: Target, tuning: Tuning | None = None) -> dict[str, Implementation | None]:
+    """All ways to compute a call by name, the default first; those that are no kernels of ours have none here.
+
+    METASCHEDULE is among them when `tuning` has a schedule for what the call's definition is today.
+    """
     found: dict[str, Implementation | None] = {}
     for made in candidates(call, target):
         found.setdefault(made.variant, made)
@@ -53,6 +63,8 @@ def variants(call: KernelCall, target: Target) -> dict[str, Implementation | Non
         found[SEPARATE] = None
     elif not found or op.dialect != "cpu" or op.decompose is not None:
         found[TVM] = None
+    if tuning is not None and tuning.fresh and METASCHEDULE in tuning.measured:
+        found[METASCHEDULE] = None
     return found
 
 
@@ -74,7 +86,7 @@ def choose(calls: Iterable[KernelCall], target: Target, known: Measurements | No
     """What to take for each call by what is `known`: the overlay and the base unless given."""
     keys = {call: call.key for call in calls}
     tunings = (known_measurements() if known is None else known).tunings(set(keys.values()), target.fingerprint)
-    return {call.text: _choice(variants(call, target), tunings.get(key)) for call, key in keys.items()}
+    return {call.text: _choice(call, target, tunings.get(key)) for call, key in keys.items()}
 
 
 Chooser = Callable[[Iterable[KernelCall], Target], Choices]
@@ -101,33 +113,43 @@ def _separate(graph: Graph, node: Node) -> None:
     rewriter.replace(node, *(made if isinstance(made, tuple) else (made,)))
 
 
-def choose_recorded(calls: Iterable[KernelCall], target: Target, recorded: Mapping[str, str]) -> dict[str, Choice]:
-    """The variants that were `recorded` by the calls' texts; raises UsageError listing all that are not to be had."""
+def choose_recorded(
+    calls: Iterable[KernelCall], target: Target, recorded: Mapping[str, str], schedules: Mapping[str, str]
+) -> dict[str, Choice]:
+    """The variants and schedules that were recorded, by the calls' texts.
+
+    Raises UsageError listing all that are not to be had.
+    """
     found: dict[str, Choice] = {}
     problems = []
     for call in calls:
         available = variants(call, target)
+        if call.text in schedules:
+            available[METASCHEDULE] = None
         variant = recorded.get(call.text)
         if variant is None:
             problems.append(f"no variant is recorded for {call.text}")
         elif variant not in available:
             problems.append(f"there is no variant {variant!r} of {call.text}; there is {choices_text(available)}")
         else:
-            found[call.text] = Choice(variant, available[variant], "as recorded")
+            found[call.text] = Choice(variant, available[variant], "as recorded", schedules.get(call.text, ""))
     if problems:
         raise UsageError("what is recorded cannot be reproduced: " + "; ".join(problems))
     return found
 
 
-def _choice(available: Mapping[str, Implementation | None], tuning: Tuning | None) -> Choice:
+def _choice(call: KernelCall, target: Target, tuning: Tuning | None) -> Choice:
+    available = variants(call, target, tuning)
     default = next(iter(available))
     best = None if tuning is None else tuning.best(available, default)
     if tuning is None or best is None:
         return Choice(default, available[default], "default: no measurement")
-    why = f"{tuning.kind.value} {best.median_ns / 1000:.1f} µs"
+    where = " for the base that ships" if tuning.shipped else ""
+    why = f"{tuning.kind.value}{where} {best.median_ns / 1000:.1f} µs"
     reference = tuning.measured.get(default)
     if best is reference:
         why += f", the default: nothing is faster by more than {tuning.noise:.0%}"
     elif reference is not None:
         why += f", {best.gain / reference.gain:.2f}x the default"
-    return Choice(best.variant, available[best.variant], why if tuning.fresh else f"{why} (by earlier kernels)")
+    why = why if tuning.fresh else f"{why} (by earlier kernels)"
+    return Choice(best.variant, available[best.variant], why, best.schedule)

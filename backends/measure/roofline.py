@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from nascompiler.backends.cpu.bound import aligned
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.kernels.native import Function, load
 from nascompiler.backends.kernels.probes import PeakDot, PeakMultiplyAdd, ReadBandwidth
 from nascompiler.backends.measure.latency import LayerTime
+from nascompiler.backends.memory import aligned
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array, DType
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nascompiler.backends.cache import cache_folder
@@ -14,7 +14,7 @@ from nascompiler.backends.store.store import Store
 
 def base_path() -> Path:
     """The file that ships with the package; it need not exist."""
-    return Path(__file__).with_name("base.sqlite")
+    return Path(__file__).with_name("base.sqlite.gz")
 
 
 def overlay_path() -> Path:
@@ -24,7 +24,10 @@ def overlay_path() -> Path:
 
 @dataclass(frozen=True)
 class Measurements:
-    """Several stores seen as one: the first that knows a call counts, fresh measurements before older ones."""
+    """Several stores seen as one: the first that knows a call counts, fresh measurements before older ones.
+
+    What is found in a store that is only read is `shipped`.
+    """
 
     stores: tuple[Store, ...]
 
@@ -34,7 +37,7 @@ class Measurements:
         for store in self.stores:
             for call, tuning in store.tunings(calls, target, generator_hash()).items():
                 if call not in found or (tuning.fresh and not found[call].fresh):
-                    found[call] = tuning
+                    found[call] = replace(tuning, shipped=store.read_only)
         return found
 
 

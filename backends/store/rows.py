@@ -26,7 +26,7 @@ class Row:
 
     `median_ns` and `spread_ns` (median absolute deviation) are of `repeats` runs. `gain` is the time of the default
     over that of this variant, by the median of the rounds in which both ran: 1 for the default itself. A failure has
-    no figures, but `detail` in words.
+    no figures, but `detail` in words. `schedule` is the text of a schedule that was searched for, see `tvm_adapter`.
     """
 
     variant: str
@@ -36,6 +36,7 @@ class Row:
     repeats: int = 0
     gain: float = 0.0
     detail: str = ""
+    schedule: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,15 @@ class Session:
 class Tuning:
     """All rows of a call from one session; gains within `noise` (0.02 for 2 %) of 1 say nothing.
 
-    `fresh` says that the kernels measured are those of this version.
+    `fresh` says that the kernels measured are those of this version, `shipped` that it was another machine of the same
+    kind that was measured, for the base that ships.
     """
 
     rows: tuple[Row, ...]
     noise: float
     kind: Kind
     fresh: bool
+    shipped: bool = False
 
     @property
     def measured(self) -> dict[str, Row]:

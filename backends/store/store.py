@@ -1,12 +1,18 @@
-"""One file of measurements (SQLite). Processes may write to it at the same time."""
+"""One file of measurements (SQLite). Processes may write to it at the same time.
+
+A file that is only read may be compressed (.gz), to a tenth of its size.
+"""
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
+import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from nascompiler.backends.errors import StoreError
@@ -45,6 +51,7 @@ MIGRATIONS: Sequence[str] = (
         PRIMARY KEY (call, session, variant)
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE measurement ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
 )
 """Entry i takes a file from version i to i + 1 of the schema; a new file goes through all of them."""
 
@@ -73,7 +80,7 @@ class Store:
             db.execute("INSERT OR REPLACE INTO tuning VALUES (?, ?, ?)", (call_id, session_id, tuning.noise))
             db.execute("DELETE FROM measurement WHERE call = ? AND session = ?", (call_id, session_id))
             db.executemany(
-                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(call_id, session_id, *_values(row)) for row in tuning.rows],
             )
 
@@ -120,18 +127,26 @@ class Store:
         try:
             if not self.read_only:
                 self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            mode = "ro&immutable=1" if self.read_only else "rwc"
-            uri = f"{self.path.absolute().as_uri()}?mode={mode}"
-            with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S)) as db:
+            with closing(self._connect()) as db:
                 self._migrate(db)
                 with db:
                     yield db
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise StoreError(
                 f"cannot use the measurements in {self.path}: {error}; move the file away to begin a new one"
             ) from None
         except OSError as error:
-            raise StoreError(f"cannot write {self.path}: {error.strerror or error}") from None
+            action = "read" if self.read_only else "write"
+            raise StoreError(f"cannot {action} {self.path}: {error.strerror or error}") from None
+
+    def _connect(self) -> sqlite3.Connection:
+        if self.path.suffix == ".gz":
+            db = sqlite3.connect(":memory:")
+            state = self.path.stat()
+            db.deserialize(_decompressed(self.path, (state.st_mtime_ns, state.st_size)))
+            return db
+        mode = "ro&immutable=1" if self.read_only else "rwc"
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S)
 
     def _migrate(self, db: sqlite3.Connection) -> None:
         ((version,),) = db.execute("PRAGMA user_version")
@@ -153,14 +168,21 @@ class Store:
         db.isolation_level = "DEFERRED"
 
 
+@lru_cache(maxsize=1)
+def _decompressed(path: Path, state: tuple[int, int]) -> bytes:
+    """The content of a compressed file in that state: a compile asks several times."""
+    with gzip.open(path) as file:
+        return file.read()
+
+
 def _values(row: Row) -> tuple[object, ...]:
     figures = (row.median_ns, row.spread_ns, row.repeats, row.gain)
-    return (row.variant, row.outcome.value, *figures, row.detail)
+    return (row.variant, row.outcome.value, *figures, row.detail, row.schedule)
 
 
 def _rows(db: sqlite3.Connection, call: int, session: int) -> tuple[Row, ...]:
     rows = db.execute(
-        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail FROM measurement "
+        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail, schedule FROM measurement "
         "WHERE call = ? AND session = ?",
         (call, session),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,15 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
 def kernel_object(symbol: str, make: Callable[[], Any], device: Any) -> tuple[Path, bool]:
     """The object file of a kernel, and whether it was there already."""
 
-    def write(path: Path) -> None:
-        module = tvm.IRModule({symbol: make().with_attr("global_symbol", symbol)})
-        pipeline = "default" if symbol.startswith(LEFTOVER) else _OWN_PIPELINE
-        with tvm.transform.PassContext(opt_level=3, config=_KERNEL_CONFIG):
-            tirx.build(module, target=device, pipeline=pipeline).write_to_file(str(path))
+    return cached_file(f"kernels/{symbol}.o", partial(write_kernel, symbol, make, device))
 
-    return cached_file(f"kernels/{symbol}.o", write)
+
+def write_kernel(symbol: str, make: Callable[[], Any], device: Any, path: Path) -> None:
+    """Compile a kernel to an object file at `path`."""
+    module = tvm.IRModule({symbol: make().with_attr("global_symbol", symbol)})
+    pipeline = "default" if symbol.startswith(LEFTOVER) else _OWN_PIPELINE
+    with tvm.transform.PassContext(opt_level=3, config=_KERNEL_CONFIG):
+        tirx.build(module, target=device, pipeline=pipeline).write_to_file(str(path))
 
 
 def _with_marker(module: Any) -> Any:

@@ -3,12 +3,13 @@
 The lines that it and its parent exchange, each a JSON object:
 
     worker -> {"ready": true}
-    parent -> {"call": KEY, "skip": [VARIANT, ...], "seconds": S}
+    parent -> {"call": KEY, "skip": [VARIANT, ...], "seconds": S, "only": [VARIANT, ...], "schedules": {VARIANT: TEXT}}
     worker -> {"at": STAGE, "variant": VARIANT}             before whatever may crash or hang
     worker -> {"failed": VARIANT, "outcome": ..., "detail": ...}
     worker -> {"rows": [{"variant": ..., "median_ns": ..., ...}], "noise": ...}     the call is done
 
-A crash or a hang is the last thing announced; the parent starts another worker and skips that variant.
+`only` and `schedules` may be left out: all variants that are not to be skipped, and no schedules. A crash or a hang is
+the last thing announced; the parent starts another worker and skips that variant.
 """
 
 from __future__ import annotations
@@ -17,28 +18,41 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 
-from nascompiler.backends.cpu.bound import aligned
-from nascompiler.backends.cpu.choice import Choice, variants
+from nascompiler.backends.cpu.choice import METASCHEDULE, Choice, variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.exactness import Exactness, exactness
 from nascompiler.backends.measure.interleaved import measure_interleaved
+from nascompiler.backends.memory import aligned
 from nascompiler.backends.store import Outcome
 from nascompiler.backends.target import Target, parse_target
 from nascompiler.ir.evaluate import evaluate
 from nascompiler.ir.files import load
-from nascompiler.ir.graph import Graph
+from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.random_values import random_array
 from nascompiler.ir.types import Array, DType
 
 TOLERANCES = {Exactness.EXACT: 0.0, Exactness.FLOAT: 1e-4, Exactness.ROUNDED: 5e-2}
 """Largest difference from the reference evaluation that is accepted, relative to its largest value."""
+
+
+@dataclass
+class _Prepared:
+    """A call with inputs, what it must compute of them, and its variants that were found to do so, ready to run."""
+
+    key: str
+    node: Node
+    graph: Graph
+    expected: list[Array]
+    tolerances: list[float]
+    memory: Any
+    ready: dict[str, Any] = field(default_factory=dict)
 
 
 class Worker:
@@ -51,48 +65,75 @@ class Worker:
         self._nodes = {KernelCall.of(node).key: node for node in graph.nodes}
         self._target = target
         self._wire = wire
+        self._last: _Prepared | None = None
 
     def say(self, **message: Any) -> None:
         print(json.dumps(message), file=self._wire, flush=True)
 
-    def measure(self, call: str, skip: Sequence[str], seconds: float) -> None:
-        """Compile, check and time the variants of a call but for those to skip."""
-        node = self._nodes[call]
-        graph = self._building.graph_of(node)
-        available = {
-            name: made for name, made in variants(KernelCall.of(node), self._target).items() if name not in skip
+    def measure(
+        self,
+        call: str,
+        skip: Collection[str],
+        seconds: float,
+        only: Collection[str] | None = None,
+        schedules: Mapping[str, str] | None = None,
+    ) -> None:
+        """Compile, check and time variants of a call: all but those to skip, or `only` some, and some schedules."""
+        prepared = self._prepare(call)
+        wanted = {
+            name: Choice(name, made, "to be measured")
+            for name, made in variants(KernelCall.of(prepared.node), self._target).items()
+            if only is None or name in only
         }
-        compiled = {}
-        for name, made in available.items():
-            self.say(at="compile", variant=name)
-            try:
-                compiled[name] = self._building.compile_variant(
-                    graph, Choice(name, made, "to be measured"), self._target
-                )
-            except Exception as error:
-                self._failed(name, Outcome.COMPILE_ERROR, error)
-        ready = self._checked(graph, compiled) if compiled else {}
+        wanted |= {name: Choice(METASCHEDULE, None, "", text) for name, text in (schedules or {}).items()}
+        wanted = {name: choice for name, choice in wanted.items() if name not in skip}
+        new = {name: choice for name, choice in wanted.items() if name not in prepared.ready or choice.schedule}
+        with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as folder:
+            made = self._checked(prepared, self._compiled(prepared, new, Path(folder)), Path(folder))
+        prepared.ready |= {name: variant for name, variant in made.items() if not new[name].schedule}
+        ready = {name: v for name in wanted if (v := made.get(name, prepared.ready.get(name))) is not None}
         if not ready:
             self.say(rows=[], noise=0.0)
             return
         default = next(iter(ready))
-        self.say(at="measure", variant=default)
+        self.say(at="measure", variant=next(iter(schedules or ()), default))
         found = measure_interleaved(ready, default, seconds=seconds)
         self.say(rows=[{"variant": n, **asdict(t)} for n, t in found.timings.items()], noise=found.noise)
 
-    def _checked(self, graph: Graph, compiled: Mapping[str, Any]) -> dict[str, Any]:
+    def _prepare(self, call: str) -> _Prepared:
+        if self._last is None or self._last.key != call:
+            from nascompiler.backends.tvm_adapter.definition import graph_of
+
+            graph = graph_of(self._nodes[call])
+            generator = np.random.default_rng(0)
+            inputs = {value.name: random_array(value.type, generator) for value in graph.inputs}
+            classes = exactness(graph)
+            self._last = _Prepared(
+                call,
+                self._nodes[call],
+                graph,
+                list(evaluate(graph, inputs).values()),
+                [TOLERANCES[classes[value]] for value in graph.outputs],
+                self._building.Memory([_aligned_copy(array) for array in inputs.values()]),
+            )
+        return self._last
+
+    def _compiled(self, prepared: _Prepared, choices: Mapping[str, Choice], folder: Path) -> dict[str, Any]:
+        compiled = {}
+        for name, choice in choices.items():
+            self.say(at="compile", variant=name)
+            try:
+                compiled[name] = self._building.compile_variant(prepared.graph, choice, self._target, folder)
+            except Exception as error:
+                self._failed(name, Outcome.COMPILE_ERROR, error)
+        return compiled
+
+    def _checked(self, prepared: _Prepared, compiled: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """The variants that compute what the reference evaluation does."""
-        generator = np.random.default_rng(0)
-        inputs = {value.name: random_array(value.type, generator) for value in graph.inputs}
-        expected = list(evaluate(graph, inputs).values())
-        classes = exactness(graph)
-        tolerances = [TOLERANCES[classes[value]] for value in graph.outputs]
-        memory = self._building.Memory([_aligned_copy(array) for array in inputs.values()])
+        if not compiled:
+            return {}
         try:
-            with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as folder:
-                functions = self._building.load_functions(
-                    list(compiled.values()), self._target, Path(folder) / "call.so"
-                )
+            functions = self._building.load_functions(list(compiled.values()), self._target, folder / "call.so")
         except Exception as error:
             for name in compiled:
                 self._failed(name, Outcome.COMPILE_ERROR, error)
@@ -101,11 +142,11 @@ class Worker:
         for name, made in compiled.items():
             self.say(at="check", variant=name)
             try:
-                variant = self._building.Variant(made, functions, memory, self._target)
+                variant = self._building.Variant(made, functions, prepared.memory, self._target)
                 for output in variant.outputs:
                     output.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN, or -1: nothing that is right by chance
                 variant()
-                problem = _difference(variant.outputs, expected, tolerances)
+                problem = _difference(variant.outputs, prepared.expected, prepared.tolerances)
             except Exception as error:
                 self._failed(name, Outcome.COMPILE_ERROR, error)
                 continue
@@ -145,8 +186,7 @@ def main(arguments: Sequence[str]) -> None:
     worker = Worker(load(path), parse_target(target), wire)
     worker.say(ready=True)
     for line in sys.stdin:
-        request = json.loads(line)
-        worker.measure(request["call"], request["skip"], request["seconds"])
+        worker.measure(**json.loads(line))
 
 
 if __name__ == "__main__":

@@ -6,25 +6,29 @@ blob outside the code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from tvm import relax, te
 
-from nascompiler.backends.cpu.choice import TVM, Choices, settle
+from nascompiler.backends.cpu.choice import METASCHEDULE, TEMPLATE, TVM, Choices, settle
 from nascompiler.backends.cpu.implementation import WRITTEN, Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import is_view
 from nascompiler.backends.cpu.plans import pack
 from nascompiler.backends.kernels.kernel import Kernel
+from nascompiler.backends.store.generator import generator_hash
 from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.caller import caller, caller_symbol
+from nascompiler.backends.tvm_adapter.definition import Definition
 from nascompiler.backends.tvm_adapter.fuse import fuse
 from nascompiler.backends.tvm_adapter.generate import TEMPLATES, generator_fingerprint
 from nascompiler.backends.tvm_adapter.leftovers import has_rule, refusal, tables_of, tensors_of
-from nascompiler.backends.tvm_adapter.leftovers.expressions import compute, number, shape_of
-from nascompiler.backends.tvm_adapter.lowered import Call, Lowered, Weights
+from nascompiler.backends.tvm_adapter.leftovers.expressions import scalar, shape_of
+from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Call, Lowered, Weights
+from nascompiler.backends.tvm_adapter.schedules import scheduled
 from nascompiler.backends.tvm_versions import ACCEPTED
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.errors import Fault, VerificationError
@@ -110,6 +114,12 @@ class _Lowering:
             for node in graph.nodes
             if (choice := choices.get(KernelCall.of(node).text)) is not None and choice.implementation is not None
         }
+        self.schedules = {
+            node: choice.schedule
+            for node in graph.nodes
+            if (choice := choices.get(KernelCall.of(node).text)) is not None and choice.variant == METASCHEDULE
+        }
+        self.definitions: dict[Node, Definition] = {}
         self.calls: dict[str, Call] = {}
         self.values: dict[Value, Any] = {}
         self.uses: dict[int, Any] = {}
@@ -144,6 +154,12 @@ class _Lowering:
                 self.constants[node] = {name: self.weights.add(array) for name, array in made.items()}
                 self.tables[node] = []
                 continue
+            if node in self.schedules:
+                definition = Definition.of(node)
+                assert definition is not None, node  # it had one when the schedule was found
+                self.definitions[node] = definition
+                self.tables[node] = [self.weights.add(array) for array in definition.constants]
+                continue
             if node.op.name in TEMPLATES:
                 constants = pack(KernelCall.of(node), self.target, constants)
             elif not is_view(node):
@@ -166,6 +182,8 @@ class _Lowering:
         name = node.op.name
         if node in self.implementations:
             self._implementation(node, self.implementations[node])
+        elif node in self.schedules:
+            self._scheduled(node, self.definitions[node], self.schedules[node])
         elif name in TEMPLATES:
             self._kernel(node)
         elif is_view(node):
@@ -183,11 +201,24 @@ class _Lowering:
         arrays |= {name: self._weight(number_) for name, number_ in self.constants[node].items()}
         arguments = [arrays[name] for name in kernel.pointers if name not in WRITTEN]
         arguments += [relax.prim_value(size) for size in (*made.sizes.values(), made.chunks)]
-        outputs = [relax_type(v.type) for v in node.results]
-        if made.workspace:
-            dtype = kernel.pointers["workspace"]
-            outputs.append(relax.TensorType((made.workspace,), str(dtype.numpy)))
-        place = self._register(node, symbol, made.variant)
+        scratch = [TensorType((made.workspace,), kernel.pointers["workspace"])] if made.workspace else []
+        self._call(node, symbol, made.variant, arguments, scratch)
+
+    def _scheduled(self, node: Node, definition: Definition, schedule: str) -> None:
+        """A call of the definition's PrimFunc by a schedule that was searched for."""
+        text = "\n".join([KernelCall.of(node).text, definition.text, schedule, generator_hash(), *self.generator])
+        symbol = f"{LEFTOVER}{METASCHEDULE}_{hashlib.sha256(text.encode()).hexdigest()[:24]}"
+        self.kernels.setdefault(symbol, lambda: scheduled(definition.function(), schedule))
+        arguments = [self.values[node.operands[index]] for index in definition.operands]
+        arguments += [self._weight(number_) for number_ in self.tables[node]]
+        self._call(node, symbol, METASCHEDULE, arguments)
+
+    def _call(
+        self, node: Node, symbol: str, variant: str, arguments: Sequence[Any], scratch: Sequence[TensorType] = ()
+    ) -> None:
+        """A call that writes the results of a node, and scratch memory that nobody reads."""
+        outputs = [relax_type(type) for type in (*(v.type for v in node.results), *scratch)]
+        place = self._register(node, symbol, variant)
         result = self.builder.emit(
             relax.call_dps_packed(symbol, arguments, out_ty=outputs if len(outputs) > 1 else outputs[0]),
             name_hint=place,
@@ -204,9 +235,7 @@ class _Lowering:
             self._weight(self.operands[node][i]) if i in self.operands[node] else self.values[v]
             for i, v in enumerate(node.operands)
         ]
-        place = self._register(node, symbol, "template")
-        result = relax.call_dps_packed(symbol, arguments, out_ty=relax_type(node.result.type))
-        self.values[node.result] = self.builder.emit(result, name_hint=place)
+        self._call(node, symbol, TEMPLATE, arguments)
 
     def _register(self, node: Node, symbol: str, variant: str) -> str:
         """The name by which the call of a node is found again after fusion."""
@@ -242,7 +271,7 @@ class _Lowering:
         operands = []
         for index, value in enumerate(node.operands):
             if value.constant is not None and index not in self.operands[node]:
-                operands.append(_scalar(value.constant.array))
+                operands.append(scalar(value.constant.array))
             else:
                 operands.append(placeholder(self._operand(node, index, value), value.type))
         for weight in self.tables[node]:
@@ -254,8 +283,3 @@ class _Lowering:
             assert symbol.name_hint == place
             result = relax.call_tir(symbol, arguments, out_ty=relax_type(value.type))
             self.values[value] = self.builder.emit(result, name_hint="t")
-
-
-def _scalar(array: Array) -> Any:
-    """A tensor of one constant element, which TVM folds into the code that uses it."""
-    return compute(array.shape, lambda *i: number(array.reshape(-1)[0].item(), str(array.dtype)))

@@ -13,17 +13,17 @@ import tvm
 import tvm_ffi
 from tvm import relax
 
-from nascompiler.backends.cpu.bound import aligned
 from nascompiler.backends.cpu.choice import Choice, Choices, choose, settle
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.native import link, object_file
+from nascompiler.backends.memory import aligned
 from nascompiler.backends.target import Target
 from nascompiler.backends.tile_permission import permit_tiles
-from nascompiler.backends.tvm_adapter.build import kernel_object
+from nascompiler.backends.tvm_adapter.build import kernel_object, write_kernel
 from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lower import lower
 from nascompiler.backends.tvm_adapter.lowered import Lowered
-from nascompiler.ir.graph import Graph, Node
+from nascompiler.ir.graph import Graph
 from nascompiler.ir.types import Array, DType
 
 ROTATED_CACHES = 2
@@ -39,18 +39,6 @@ PROGRAM_CALL_NS = 300.0
 _COST_RUNS = 100
 
 
-def graph_of(node: Node) -> Graph:
-    """A graph of nothing but the node: inputs x0, x1, ... for operands that are computed, outputs y0, y1, ..."""
-    graph = Graph("call")
-    operands = [
-        graph.constant(value.constant) if value.constant is not None else graph.add_input(f"x{i}", value.type)
-        for i, value in enumerate(node.operands)
-    ]
-    made = graph.insert(node.op, operands, node.attributes)
-    graph.set_outputs({f"y{i}": value for i, value in enumerate(made.results)})
-    return graph
-
-
 @dataclass(frozen=True)
 class Compiled:
     """A variant of a call: its program, and the objects of its functions."""
@@ -59,8 +47,11 @@ class Compiled:
     objects: tuple[Path, ...]
 
 
-def compile_variant(graph: Graph, choice: Choice, target: Target) -> Compiled:
-    """A graph of one call, computed as chosen; what it is separated into, as is known to be best."""
+def compile_variant(graph: Graph, choice: Choice, target: Target, folder: Path | None = None) -> Compiled:
+    """A graph of one call, computed as chosen; what it is separated into, as is known to be best.
+
+    Objects are kept for the next time but for those of schedules that are only tried: they go to `folder`.
+    """
     (call,) = map(KernelCall.of, graph.nodes)
 
     def chooser(calls: Iterable[KernelCall], target: Target) -> Choices:
@@ -69,7 +60,13 @@ def compile_variant(graph: Graph, choice: Choice, target: Target) -> Compiled:
     settled, choices = settle(graph, target, chooser)
     lowered = lower(settled, target, choices)
     device = tvm_target(target)
-    objects = [kernel_object(symbol, make, device)[0] for symbol, make in lowered.kernels.items()]
+    objects = []
+    for symbol, make in lowered.kernels.items():
+        if choice.schedule and folder is not None:
+            write_kernel(symbol, make, device, folder / f"{symbol}.o")
+            objects.append(folder / f"{symbol}.o")
+        else:
+            objects.append(kernel_object(symbol, make, device)[0])
     objects += [object_file(kernel)[0] for kernel in lowered.objects.values()]
     return Compiled(lowered, tuple(objects))
 

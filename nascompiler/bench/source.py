@@ -6,7 +6,6 @@ from pathlib import Path
 
 from nascompiler.backends.artifact import BEFORE
 from nascompiler.ir.files import load
-from nascompiler.onnx import save_onnx
 from nascompiler.source import original_model
 
 
@@ -16,6 +15,8 @@ def peer_model(folder: Path, scratch: Path) -> Path:
     original = original_model(graph)
     if original is not None:
         return original
+    from nascompiler.onnx import save_onnx  # here: workers of our own need none of it
+
     exported = scratch / "model.onnx"
     save_onnx(graph, exported)
     return exported

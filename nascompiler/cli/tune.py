@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nascompiler.backends.cpu.choice import METASCHEDULE
 from nascompiler.cli.common import (
     HeadOption,
     JsonOption,
@@ -27,6 +28,7 @@ from nascompiler.passes import load_script
 
 if TYPE_CHECKING:
     from nascompiler.backends.tune import Progress, TuningResult
+    from nascompiler.backends.tune_schedules import SearchProgress
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -49,6 +51,10 @@ def tune(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Compare untuned and tuned end to end when done.")
     ] = True,
+    metaschedule: Annotated[
+        bool,
+        typer.Option("--metaschedule", help="Spend what is left of the budget on TVM's search for schedules (float)."),
+    ] = False,
     store: Annotated[
         Path | None, typer.Option("--store", metavar="FILE", help="Keep measurements there, not in the user's cache.")
     ] = None,
@@ -56,6 +62,7 @@ def tune(
 ) -> None:
     """Measure the variants of each kernel call; compiling takes the fastest from then on. Ctrl-C loses nothing."""
     from nascompiler import api
+    from nascompiler.backends.tune_schedules import SearchProgress
 
     budget_s = parse_duration(budget)
     for script in load or ():
@@ -63,14 +70,25 @@ def tune(
     graph = api.load(model, shapes=parse_shapes(shape) or None, width=width, resolution=resolution, head=head)
     kept = 0
 
-    def show(progress: Progress) -> None:
+    def show(progress: Progress | SearchProgress) -> None:
         nonlocal kept
-        kept = progress.done
-        _show_progress(progress)
+        if isinstance(progress, SearchProgress):
+            _show_search(progress)
+        else:
+            kept += 1
+            _show_progress(progress)
 
     try:
         result = api.tune(
-            graph, target, budget_s=budget_s, passes=passes, again=again, check=check, store=store, report=show
+            graph,
+            target,
+            budget_s=budget_s,
+            passes=passes,
+            again=again,
+            check=check,
+            metaschedule=metaschedule,
+            store=store,
+            report=show,
         )
     except KeyboardInterrupt:
         say(f"{kept} calls were measured and are kept; the same command goes on from there")
@@ -99,6 +117,16 @@ def _show_progress(progress: Progress) -> None:
         say(f"  {failure.variant}: {failure.outcome.value}: {failure.detail}")
 
 
+def _show_search(progress: SearchProgress) -> None:
+    search = progress.search
+    best = "none yet" if search.best is None else f"the best {search.best.gain:.2f}x"
+    failures = "".join(f", {count} {outcome.value}" for outcome, count in search.failures.items())
+    say(
+        f"{progress.done + 1}/{progress.total}, {duration(progress.left_s * 1e9)} left: {progress.node} "
+        f"({progress.op}): schedules tried: {search.trials}, {best}{failures}"
+    )
+
+
 def _show(result: TuningResult) -> None:
     total = sum(call.total_ns or 0.0 for call in result.calls)
     table(
@@ -120,6 +148,9 @@ def _show(result: TuningResult) -> None:
         title=f"kernel calls for {result.target}; together {duration(total)}",
     )
     say(f"{result.measured} calls measured now, {result.known} known before, {result.left} left")
+    if result.searched:
+        taken = sum(call.variant == METASCHEDULE for call in result.calls)
+        say(f"schedules were searched for {result.searched} calls; {taken} calls are computed by such a schedule")
     if result.failures:
         say(f"{len(result.failures)} variants failed and are not used")
     if result.end_to_end is not None:

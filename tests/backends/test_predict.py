@@ -45,8 +45,10 @@ def test_a_prediction_is_the_sum_of_rows_and_lists_what_is_missing(tmp_path):
     assert partly.latency.kind is Kind.PREDICTED
     assert partly.latency.median_ns == 1000.0
     assert [layer.op for layer in partly.latency.layers] == ["cpu.conv2d"] * 2
-    assert (list(partly.missing), partly.older) == ([softmax], 0)
+    assert (list(partly.missing), partly.older, partly.shipped) == ([softmax], 0, 0)
 
     add(softmax, 70.0, "earlier")
     whole = predict(run_pipeline(network(), "assign-kernels"), TARGET, Measurements((store,)))
     assert (whole.latency.median_ns, whole.missing, whole.older) == (1070.0, {}, 1)
+    shipped = predict(network(), "cpu", Measurements((Store(store.path, read_only=True),)))
+    assert (shipped.latency.median_ns, shipped.shipped) == (1070.0, 3)

@@ -97,6 +97,14 @@ def test_what_is_known_is_not_measured_again_unless_asked(tmp_path):
     assert result.measured == 3
 
 
+def test_what_ships_is_measured_here_once_more(tmp_path):
+    run(MadeUp(network()), tmp_path / "base.sqlite")
+    known = Measurements((Store(tmp_path / "m.sqlite"), Store(tmp_path / "base.sqlite", read_only=True)))
+    made_up: Any = MadeUp(network())
+    result = tune_graph(network(), TARGET, budget_s=100.0, known=known, measurer=made_up)
+    assert (result.measured, result.known) == (3, 0)
+
+
 def test_no_call_begins_after_the_budget_and_the_next_run_goes_on(tmp_path, monkeypatch):
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(tune.time, "monotonic", lambda: float(next(clock)))

@@ -15,7 +15,7 @@ DEFAULT, FAST = Row("a", median_ns=9.0, gain=1.0), Row("c", median_ns=6.0, gain=
 
 @pytest.mark.parametrize("existing", [False, True])
 def test_the_base_has_the_default_and_the_fastest_of_the_latest_measurement(tmp_path, existing):
-    work, path = Store(tmp_path / "work.sqlite"), tmp_path / "base.sqlite"
+    work, path = Store(tmp_path / "work.sqlite"), tmp_path / "base.sqlite.gz"
     slow = Row("b", median_ns=12.0, gain=0.75)
 
     def add(call: str, at: str, *rows: Row, generator: str = "") -> None:
@@ -27,7 +27,7 @@ def test_the_base_has_the_default_and_the_fastest_of_the_latest_measurement(tmp_
     add("y", "1", Row("d", Outcome.CRASH))
     add("z", "3", DEFAULT, generator="earlier")
     if existing:
-        Store(path).add("gone", Session("t", generator_hash(), "0"), Tuning((DEFAULT,), 0.01, Kind.MEASURED, True))
+        path.write_bytes(b"an earlier one")
     assert runpy.run_path(str(SCRIPT))["write_base"](work, path) == 1
     found = Store(path, read_only=True).tunings(["x", "y", "z", "gone"], "t", generator_hash())
     assert {call: tuning.rows for call, tuning in found.items()} == {"x": (DEFAULT, FAST)}

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 
 from nascompiler.backends.cache import VARIABLE
+from nascompiler.backends.cpu.choice import METASCHEDULE
+from nascompiler.backends.measure.schedules import ScheduleSearcher
 from nascompiler.backends.store import Store
 from nascompiler.cli.tune import parse_duration
 from nascompiler.ir.builder import Builder
@@ -68,6 +70,29 @@ def test_tuning_measures_and_keeps_then_compiling_and_predicting_use_it(cli: Any
     assert prediction.latency.median_ns == pytest.approx(
         sum(call["ns"] * len(call["nodes"]) for call in found["calls"])
     )
+
+
+def test_schedules_are_searched_for_with_what_is_left_of_the_budget(cli: Any, tmp_path: Path, monkeypatch: Any):
+    monkeypatch.setattr(
+        ScheduleSearcher.search, "__kwdefaults__", {**ScheduleSearcher.search.__kwdefaults__, "most_trials": 3}
+    )
+    builder = Builder("one")
+    weight = builder.constant(np.random.default_rng(0).standard_normal((8, 24)).astype(np.float32))
+    path = tmp_path / "one.nir"
+    save(builder.outputs(y=builder.nn.linear(builder.input("x", (4, 8)), weight)), path)
+    options = ("tune", path, "-t", "cpu", "--metaschedule", "--budget", "10m", "--no-check", "--json")
+    result = cli(*options)
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["measured"], found["searched"]) == (1, 1)
+    assert "(cpu.linear): schedules tried: 1, the best " in result.err
+    ((_, _, tuning),) = Store(tmp_path / "cache" / "measurements.sqlite").all()
+    row = tuning.measured[METASCHEDULE]
+    assert row.schedule.startswith("[[[")
+    assert not list((tmp_path / "cache").rglob("*metaschedule*"))  # what is only tried is not kept
+    again = cli(*options)
+    assert again.code == 0
+    assert json.loads(again.out)["searched"] == 0
 
 
 def test_an_interruption_ends_with_its_code_and_leaves_no_process(tmp_path: Path):

@@ -7,7 +7,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from nascompiler.ir.types import TensorType
+from nascompiler.ir.types import Array, TensorType
 
 Expr = Any
 Tensor = Any
@@ -26,6 +26,11 @@ def compute(sizes: Sequence[int], element: Callable[..., Expr], **options: Any) 
 def number(value: float | int | bool, dtype: str) -> Expr:
     """A constant scalar."""
     return tirx.const(value, dtype)
+
+
+def scalar(array: Array) -> Tensor:
+    """A tensor of one constant element, which TVM folds into the code that uses it."""
+    return compute(array.shape, lambda *i: number(array.reshape(-1)[0].item(), str(array.dtype)))
 
 
 def dtype_of(value: Expr) -> str:

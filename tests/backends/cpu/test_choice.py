@@ -8,6 +8,7 @@ import pytest
 from nascompiler.backends.artifact import load_artifact
 from nascompiler.backends.compile import compile_graph, compile_locked
 from nascompiler.backends.cpu.choice import (
+    METASCHEDULE,
     SEPARATE,
     TEMPLATE,
     TEMPLATED,
@@ -126,7 +127,7 @@ def test_locked_lists_everything_that_cannot_be_reproduced(tmp_path):
         compile_locked(network(channels=24), "cpu", tmp_path / "b", tmp_path / "a")
     calls = calls_of(run_pipeline(graph, "assign-kernels"))
     with pytest.raises(UsageError, match=r"no variant 'magic' of cpu\.conv2d.*; there is .* template or tvm"):
-        choose_recorded(calls.values(), TARGET, dict.fromkeys(calls, "magic"))
+        choose_recorded(calls.values(), TARGET, dict.fromkeys(calls, "magic"), {})
     other = next(isa for isa in ("avx2", "sse2", "neon") if isa != TARGET.isa.name)
     with pytest.raises(UsageError, match="another kind of processor"):
         compile_locked(graph, f"cpu{{isa={other}}}", tmp_path / "b", tmp_path / "a")
@@ -164,3 +165,44 @@ def test_calls_that_fuse_others_may_be_computed_by_separate_kernels(tmp_path, mo
         artifact = load_artifact(folder)
         assert [row["op"] for row in artifact.placement()] == ["nn.relu", "cpu.depthwise_conv2d"]
         np.testing.assert_allclose(artifact.run(images)["y"], evaluate(graph, images)["y"], rtol=1e-4, atol=1e-5)
+
+
+def found_schedule(graph: Graph) -> str:
+    """A schedule for the convolution of a network whose kernels are assigned."""
+    from nascompiler.backends.tvm_adapter.definition import Definition
+    from nascompiler.backends.tvm_adapter.schedule_search import ScheduleSearch
+
+    definition = Definition.of(next(node for node in graph.nodes if node.op.dialect == "cpu"))
+    assert definition is not None
+    return ScheduleSearch(definition.function(), TARGET).propose()[0]
+
+
+def test_a_schedule_that_was_found_is_compiled_and_reproduced(tmp_path):
+    graph = network()
+    assigned = run_pipeline(graph, "assign-kernels")
+    schedule = found_schedule(assigned)
+    (call,) = calls_of(assigned).values()
+    default = next(iter(variants(call, TARGET)))
+    store = Store(overlay_path())
+    tuning = Tuning(
+        (Row(default, median_ns=200.0, gain=1.0), Row(METASCHEDULE, median_ns=100.0, gain=2.0, schedule=schedule)),
+        0.01,
+        Kind.MEASURED,
+        True,
+    )
+    store.add(call.key, Session(TARGET.fingerprint, "earlier", "2026-01-01"), tuning)
+    (choice,) = choose([call], TARGET).values()
+    assert choice.variant == default  # by another definition of the call
+
+    store.add(call.key, Session(TARGET.fingerprint, generator_hash(), "2026-01-01"), tuning)
+    compile_graph(graph, "cpu", tmp_path / "a")
+    manifest = Manifest.read(tmp_path / "a")
+    assert manifest.variants[call.text] == METASCHEDULE
+    assert manifest.schedules == {call.text: schedule}
+    store.path.unlink()
+    compile_locked(graph, "cpu", tmp_path / "b", tmp_path / "a")
+    assert Manifest.read(tmp_path / "b").schedules == manifest.schedules
+    x = np.random.default_rng(0).standard_normal((1, 4, 4, 8)).astype(np.float32)
+    for name in "ab":
+        result = load_artifact(tmp_path / name).run({"x": x})["y"]
+        np.testing.assert_allclose(result, evaluate(graph, {"x": x})["y"], rtol=1e-5, atol=1e-6)

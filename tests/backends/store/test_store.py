@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import multiprocessing
 import sqlite3
 from pathlib import Path
@@ -13,7 +14,11 @@ from nascompiler.backends.measure.latency import Kind
 from nascompiler.backends.store import Outcome, Row, Session, Store, Tuning
 from nascompiler.backends.store.store import VERSION
 
-ROWS = (Row("a", median_ns=10.5, spread_ns=0.5, repeats=7, gain=1.0), Row("b", Outcome.TIME_OUT, detail="slow"))
+ROWS = (
+    Row("a", median_ns=10.5, spread_ns=0.5, repeats=7, gain=1.0),
+    Row("b", Outcome.TIME_OUT, detail="slow"),
+    Row("c", median_ns=9.5, spread_ns=0.5, repeats=7, gain=1.1, schedule="[[],[]]"),
+)
 
 
 def tuning(*rows: Row, fresh: bool = True) -> Tuning:
@@ -117,3 +122,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot write"):
         Store(tmp_path / "file" / "m.sqlite").add("c", session(), tuning())
+
+
+def test_a_compressed_file_is_read_and_checked_like_any_other(tmp_path):
+    whole, path = tmp_path / "m.sqlite", tmp_path / "m.sqlite.gz"
+    Store(whole).add("c", session(), tuning())
+    content = gzip.compress(whole.read_bytes())
+    path.write_bytes(content)
+    store = Store(path, read_only=True)
+    assert store.tunings(["c", "d"], "t", "g") == {"c": tuning()}
+    for damaged in (b"nonsense", content[:-9], gzip.compress(b"no database")):
+        path.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"m\.sqlite\.gz"):
+            store.tunings(["c"], "t", "g")

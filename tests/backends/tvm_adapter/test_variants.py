@@ -28,9 +28,10 @@ def network() -> Graph:
 
 def test_every_variant_computes_the_call_on_the_same_memory(tmp_path: Path):
     from nascompiler.backends.tvm_adapter import variants as building
+    from nascompiler.backends.tvm_adapter.definition import graph_of
 
     (node,) = network().nodes
-    graph = building.graph_of(node)
+    graph = graph_of(node)
     generator = np.random.default_rng(1)
     arrays = {v.name: generator.standard_normal(v.type.static_shape).astype(np.float32) for v in graph.inputs}
     expected = evaluate(graph, arrays)["y0"]
@@ -51,7 +52,7 @@ def test_every_variant_computes_the_call_on_the_same_memory(tmp_path: Path):
 
 
 def test_the_graph_of_a_node_has_its_constants_and_nothing_else():
-    from nascompiler.backends.tvm_adapter.variants import graph_of
+    from nascompiler.backends.tvm_adapter.definition import graph_of
 
     (node,) = network().nodes
     graph = graph_of(node)

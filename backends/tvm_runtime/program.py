@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Read by TVM when its pool of threads starts. Pinning would pin the caller's thread too, for good.
-os.environ.setdefault("TVM_BIND_THREADS", "0")
-os.environ.setdefault("TVM_NUM_THREADS", str(max(len(os.sched_getaffinity(0)), 1)))
-
 import numpy as np
-import tvm
 import tvm_ffi
 
+from nascompiler.backends.memory import aligned
 from nascompiler.ir.errors import UsageError
 from nascompiler.ir.types import Array, TensorType
 
+_CPU, _FIRST, _POOLED = 1, 0, 2
+"""DLPack's number of the device, which of its kind, and the virtual machine's way to allocate memory."""
+
 _BIG_CORES_FIRST = 1
+_WITH_RESULTS = 1
 _NO_OPERATION = "vm.builtin.null_value"
 
 
@@ -47,15 +47,15 @@ class Program:
     """
 
     def __init__(self, library: Path, weights: Sequence[Array], inputs: Sequence[TensorType], threads: int) -> None:
-        self._library = tvm.runtime.load_module(str(library))
-        self._machine = tvm.relax.VirtualMachine(self._library, tvm.cpu())
+        self._library = tvm_ffi.load_module(str(library))
         self._owners = list(weights)  # TVM's tensors borrow their memory
         self._weights = tvm_ffi.convert([tvm_ffi.from_dlpack(w, require_alignment=0) for w in weights])
-        self._inputs = [tvm.runtime.empty(t.static_shape, str(t.dtype.numpy)) for t in inputs]
-        self.inputs: list[Array] = [np.from_dlpack(t) for t in self._inputs]
-        self._machine.save_function("main", "step", *self._inputs, self._weights)
+        self.inputs: list[Array] = [aligned(t.static_shape, t.dtype) for t in inputs]
+        self._inputs = [tvm_ffi.from_dlpack(array, require_alignment=0) for array in self.inputs]
+        self._machine = _virtual_machine(self._library)
+        self._machine["save_function"]("main", "step", _WITH_RESULTS, *self._inputs, self._weights)
         self._function = self._machine["step"]
-        self._configure = tvm.get_global_func("runtime.config_threadpool")
+        self._configure = tvm_ffi.get_global_func("runtime.config_threadpool")
         self._results: Any = ()
         self._timed: Any = None
         self.set_threads(threads)
@@ -83,10 +83,10 @@ class Program:
     def timed_step(self, symbols: frozenset[str]) -> CallTimes:
         """One step, with the time of every call of one of `symbols`."""
         if self._timed is None:
-            self._timed = tvm.relax.VirtualMachine(self._library, tvm.cpu())
+            self._timed = _virtual_machine(self._library)
         clock = _Clock()
         self._configure(_BIG_CORES_FIRST, self.threads)
-        self._timed.set_instrument(clock)
+        self._timed["set_instrument"](clock)
         start = time.perf_counter_ns()
         self._results = self._timed["main"](*self._inputs, self._weights)
         total = time.perf_counter_ns() - start
@@ -94,6 +94,13 @@ class Program:
         idle = sorted(ns for name, ns in spans if name == _NO_OPERATION)
         overhead = idle[len(idle) // 2] if idle else 0
         return CallTimes(tuple(max(ns - overhead, 0) for name, ns in spans if name in symbols), total)
+
+
+def _virtual_machine(library: Any) -> Any:
+    """TVM's virtual machine for a library's program, with the functions of the program and its own by name."""
+    machine = library["vm_load_executable"]()
+    machine["vm_initialization"](_CPU, _FIRST, _POOLED)
+    return machine
 
 
 class _Clock:
