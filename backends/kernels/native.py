@@ -20,10 +20,10 @@ Function = Callable[..., int]
 
 
 def object_file(kernel: Kernel) -> tuple[Path, bool]:
-    """The kernel's object file in the cache, and whether it was there already; only when not, Numba is imported."""
+    """The kernel's object file in the cache, and whether it was there already; only when not, LLVM is imported."""
 
     def write(path: Path) -> None:
-        from nascompiler.backends.kernels.numba_object import emit_object
+        from nascompiler.backends.kernels.object_code import emit_object
 
         path.write_bytes(emit_object(kernel))
 
