@@ -116,7 +116,8 @@ def _write(
 
     lowered = lower(after, target, choices)
     report = build_library(lowered, target, place / LIBRARY)
-    offsets = write_weights(lowered.weights.arrays, place / WEIGHTS)
+    offsets, _ = lowered.weights.offsets
+    write_weights(lowered.weights.arrays, offsets, place / WEIGHTS)
     placement = placement_table(after, target, choices)
     save(before, place / BEFORE)
     write_text(place / AFTER, print_graph(after))

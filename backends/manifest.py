@@ -12,7 +12,7 @@ from typing import Any
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.types import DType, TensorType
 
-FORMAT = 4
+FORMAT = 5
 NAME = "manifest.json"
 
 
