@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from nascompiler.backends.cpu.gates import is_pointwise, replace_call
+from nascompiler.backends.cpu.slicing import slicing_gain
 from nascompiler.backends.target import Target
 from nascompiler.ir.graph import Graph, Node
 
@@ -15,6 +16,9 @@ WHEN = ("auto", "never", "always")
 """Whether blocks are fused: where a model of the cache says that it pays, never, or wherever there is a kernel."""
 
 _DEPTHWISE = ("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
+
+_GAIN = 1.4
+"""What products gain in slices is worth more from here on than what is saved on the way to memory."""
 
 _DEFAULT_L1_BYTES, _DEFAULT_L2_BYTES = 1 << 15, 1 << 20
 
@@ -60,13 +64,22 @@ def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Ta
 
     It saves the way to memory of what lies between, which must be an image that fills most of the second-level cache.
     But every few pixels it reads the weights of the projection again, which must leave half of the cache they are in:
-    the second, or the first for a pair, which saves less.
+    the second, or the first for a pair, which saves less. And products that are much faster in slices stay apart: in
+    one kernel they are multiply-adds.
     """
+    products = [node for node in (expand, project) if node is not None]
+    if any(_slicing_gain(node, target) > _GAIN for node in products):
+        return False
     l1, l2 = target.host.l1_data_bytes or _DEFAULT_L1_BYTES, target.host.l2_bytes or _DEFAULT_L2_BYTES
     between = depthwise.result if expand is None else expand.result
     image_bytes = between.type.bytes // between.type.static_shape[0]
     weights = [node.operands[1].type.bytes for node in (expand, project) if node is not None and project is not None]
     return image_bytes >= l2 * 6 // 10 and sum(weights) <= (l1 if expand is None else l2) // 2
+
+
+def _slicing_gain(node: Node, target: Target) -> float:
+    k, n = node.operands[1].type.static_shape[-2:]
+    return slicing_gain(node.result.type.size // n, n, k, target)
 
 
 def _fuse(graph: Graph, expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:

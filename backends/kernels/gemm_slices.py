@@ -87,10 +87,10 @@ _PRODUCTS = (
 class GemmSlices(Kernel):
     """result [m, n] = activation(x [m, k] * gate [k] @ weight [k, n] + bias [n] + residual [m, n]), k and n >= 16.
 
-    `weight` and `scale` are what `pack_slices` makes of `blocks` times 64 terms. A tile has `tile_rows` rows, at most 16
-    and m; `tiles` is the configuration for it. With a `gate` [images, k] there are `images` times m rows. All rows are
-    staged before they are multiplied with `panels_outside`, which suits weights that exceed the cache. Threads share
-    panels of columns then, otherwise pairs of tiles. Of the workspace each chunk takes `workspace_bytes`.
+    `weight` and `scale` are what `pack_slices` makes of `blocks` times 64 terms. A tile has `tile_rows` rows, 16 or m
+    at most, for which `tiles` is the configuration. With a `gate` [images, k] there are `images` times m rows. All rows
+    are staged before they are multiplied with `panels_outside`, which suits weights that exceed the cache. Threads
+    share panels of columns then, otherwise pairs of tiles. Of the workspace each chunk takes `workspace_bytes`.
     """
 
     activation: Activation = NONE
@@ -137,7 +137,9 @@ class GemmSlices(Kernel):
                 pair, panel = item(loop.index)
                 with e.when(panel.equals(first if self.panels_outside else 0)):
                     work.stage(pair)
-                work.multiply(pair, panel, item(e.larger(loop.index - 1, start)), loop.index > start)
+                is_first = pair.equals(0 if self.panels_outside else first)
+                before = item(e.larger(loop.index - 1, start))
+                work.multiply(pair, panel, is_first, before, loop.index > start)
             for tile in range(ROW_TILES):
                 work.finish(*item(stop - 1), tile, 0, n["tile_rows"])
             work.registers.release()
@@ -194,7 +196,7 @@ class _Work:
             def lines(start: Number) -> list[Index]:
                 return [e.index(e.smaller(e.index(start) + i, n["tile_rows"] - 1)) for i in range(_TOGETHER)]
 
-            def measured(start: Number) -> list[Vector]:
+            def measured(start: Number, first: Number = first) -> list[Vector]:
                 scale = self.measure(pair, [line + first for line in lines(start)])
                 return [scale, _UNIT / scale]
 
@@ -218,7 +220,7 @@ class _Work:
                             _store_slices(e, terms, factor, target + line * TILE_BYTES)
 
     def measure(self, pair: Index, rows: Sequence[Index]) -> Vector:
-        """The largest numbers of _TOGETHER rows, each divided by the largest number of units, in a lane for each row."""
+        """The largest numbers of _TOGETHER rows, in units of the first slice, in a lane for each row."""
         e, n = self.e, self.n
         with e.loop(0, n["k"], LANES, [e.constant(0, LANES, DType.I32)] * len(rows), unroll=2) as loop:
             place = e.smaller(loop.index, n["k"] - LANES)
@@ -237,8 +239,13 @@ class _Work:
         most = e.shuffle(most, most, [i % len(rows) * (LANES // len(rows)) for i in range(LANES)])
         return e.at_least(e.bits(most, DType.F32), _LEAST) * (1 / _LARGEST)
 
-    def multiply(self, pair: Index, panel: Index, before: tuple[Index, Index], has_before: Condition) -> None:
-        """Leave in `sums` the products of a pair of tiles of rows and a panel, and meanwhile finish the item `before`."""
+    def multiply(
+        self, pair: Index, panel: Index, is_first: Condition, before: tuple[Index, Index], has_before: Condition
+    ) -> None:
+        """Leave in `sums` the products of a pair of tiles of rows and a panel; finish the item `before` meanwhile.
+
+        Where the pair `is_first`, the weights of the next panel are asked for: they come from afar.
+        """
         e, n, registers = self.e, self.n, self.registers
         weight = self.p["weight"] + panel * n["blocks"] * (SLICES * TILE)
         rows = (n["tile_rows"] + n["blocks"] - 1) // n["blocks"]
@@ -248,6 +255,9 @@ class _Work:
             first = e.smaller(block.index * rows, n["tile_rows"])
             last = e.smaller(first + rows, n["tile_rows"])
             x, columns = self.staged(pair, 0) + block.index * SLOT, weight + block.index * (SLICES * TILE)
+            with e.when(is_first):
+                for line in range(0, SLICES * TILE, TILE_BYTES):
+                    e.prefetch(columns + (n["blocks"] * (SLICES * TILE) + line), level=2)
             held = None
             for weights, met in _PRODUCTS:
                 registers.load(_WEIGHT, columns + weights * TILE, TILE_BYTES)

@@ -23,7 +23,7 @@ _REGISTERS = 8
 
 
 def tile_configuration(rows: Sequence[int] = (TILE_ROWS,) * _REGISTERS) -> Array:
-    """The 64 bytes that ldtilecfg reads for eight tiles: palette 1, bytes of a row from 16 on, their rows from 48 on."""
+    """The 64 bytes that ldtilecfg reads for eight tiles: palette 1, bytes of a row from 16 on, their rows from 48."""
     made = np.zeros(64, np.uint8)
     made[0] = 1
     made[16 : 16 + 2 * _REGISTERS : 2] = TILE_BYTES

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation, implements
+from nascompiler.backends.cpu.implementations.sliced_product import sliced_products
 from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.slicing import slicing_gain
 from nascompiler.backends.kernels import gemv
 from nascompiler.backends.kernels.gemm import Gemm, Panels
 from nascompiler.backends.target import Target
@@ -22,7 +24,8 @@ CHUNKS = 8
 
 @implements("cpu.conv2d", "cpu.linear")
 def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Packed-weight products, by every register tile that fits, with all panels at a time or as many as fit a cache."""
+    """Packed-weight products: by tile registers in slices, and by every register tile that fits, with all panels at a
+    time or as many as fit a cache."""
     x, weight, _, *residual = call.operands
     if call.op == "cpu.conv2d" and not is_pointwise(call):
         return ()
@@ -31,6 +34,7 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
     if m <= gemv.MOST_ROWS:
         return ()
     isa = target.isa
+    operands = {"x": 0, **({"residual": 3} if residual else {})}
     found = []
     for rows, vectors in tiles(m, n, target):
         panels = Panels.of(n, isa.lanes, vectors)
@@ -51,13 +55,14 @@ def gemm(call: KernelCall, target: Target) -> Sequence[Implementation]:
                 Implementation(
                     variant=f"gemm {rows}x{vectors * isa.lanes}, {order}",
                     kernel=kernel,
-                    operands={"x": 0, **({"residual": 3} if residual else {})},
+                    operands=operands,
                     constants=pack_panels(panels),
                     sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow, "block": block},
                     chunks=min(-(-count // block) * -(-m // rows), CHUNKS),
                 )
             )
-    return found
+    sliced = sliced_products(call, target, operands)
+    return [*sliced, *found] if slicing_gain(m, n, k, target) > 1 else [*found, *sliced]
 
 
 def _blocks(count: int, bytes: int, target: Target) -> list[int]:

@@ -9,7 +9,9 @@ import numpy as np
 from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.fully_connected import pack_columns
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, pack_panels, tiles
+from nascompiler.backends.cpu.implementations.sliced_product import sliced_products
 from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.slicing import slicing_gain
 from nascompiler.backends.kernels.gemm import Gemm, Panels
 from nascompiler.backends.kernels.gemv import MOST_ROWS
 from nascompiler.backends.kernels.squeeze_excite import SqueezeExciteGate
@@ -65,6 +67,7 @@ def gated_convolution(call: KernelCall, target: Target) -> Sequence[Implementati
     isa = target.isa
     if k < isa.lanes or m <= MOST_ROWS:
         return ()
+    operands = {"x": 0, "gate": 3, **({"residual": 4} if residual else {})}
     found = []
     for rows, vectors in tiles(m, n, target):
         panels = Panels.of(n, isa.lanes, vectors)
@@ -88,11 +91,12 @@ def gated_convolution(call: KernelCall, target: Target) -> Sequence[Implementati
                 Implementation(
                     variant=f"gated gemm {rows}x{vectors * isa.lanes}, {outside} outside",
                     kernel=kernel,
-                    operands={"x": 0, "gate": 3, **({"residual": 4} if residual else {})},
+                    operands=operands,
                     constants=pack_panels(panels),
                     sizes={"m": m, "n": n, "k": k, "wide": panels.wide, "narrow": panels.narrow, "images": batch},
                     chunks=chunks,
                     workspace=chunks * k * (vectors * isa.lanes if panels_outside else rows),
                 )
             )
-    return found
+    sliced = sliced_products(call, target, operands)
+    return [*sliced, *found] if slicing_gain(m, n, k, target) > 1 else [*found, *sliced]

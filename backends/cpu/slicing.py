@@ -1,0 +1,32 @@
+"""Where float32 products are faster in slices of bytes, by tile registers, than by multiply-adds of vectors."""
+
+from __future__ import annotations
+
+from nascompiler.backends.target import Target
+
+_ROWS, _COLUMNS, _TERMS = 16, 16, 64
+"""A tile of x has so many rows, one of weights so many columns, and both so many terms of a sum."""
+
+_LEAST_TERMS = 32
+"""Shorter sums are mostly padding."""
+
+_STAGE, _STAGE_TERM, _MULTIPLY, _FINISH = 240, 13, 250, 180
+"""What a row costs, each of its terms, each tile of weights that it meets, and each panel of columns: in multiply-adds
+of float32 in the same time, as measured on Sapphire Rapids."""
+
+_ELSEWHERE = 1.25
+"""How much more it is where rows and weights do not lie in a cache."""
+
+
+def can_slice(m: int, n: int, k: int, target: Target) -> bool:
+    """Whether there is a kernel for products [m, k] @ [k, n] in slices."""
+    return "amx" in target.isa.dots and m >= _ROWS and n >= _COLUMNS and k >= _LEAST_TERMS
+
+
+def slicing_gain(m: int, n: int, k: int, target: Target) -> float:
+    """The time of products [m, k] @ [k, n] by multiply-adds over that in slices, as expected; 0 without a kernel."""
+    if not can_slice(m, n, k, target):
+        return 0.0
+    panels = -(-n // _COLUMNS)
+    row = _STAGE + _STAGE_TERM * k + panels * (_MULTIPLY * -(-k // _TERMS) + _FINISH)
+    return k * panels * _COLUMNS / (_ELSEWHERE * row)
