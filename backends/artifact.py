@@ -176,8 +176,11 @@ def _check_hash(path: Path, content: bytes | memoryview, manifest: Manifest) -> 
         raise ModelError(f"{path} is not what was compiled: its hash is not the manifest's; compile the model again")
 
 
-def _map_weights(folder: Path, manifest: Manifest) -> Array:
-    """The bytes of the weights over the mapped file; private to this process, so that nothing can write to it."""
+def _map_weights(folder: Path, manifest: Manifest) -> list[Array]:
+    """What the program takes behind its inputs: the blob of the weights, and those that it takes by themselves.
+
+    They are views of the mapped file, private to this process, so that nothing can write to it.
+    """
     path = folder / WEIGHTS
     try:
         with path.open("rb") as file:
@@ -186,11 +189,15 @@ def _map_weights(folder: Path, manifest: Manifest) -> Array:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
     _check_hash(path, blob, manifest)
+    arrays: list[Array] = [np.frombuffer(blob, np.uint8)]
     for spec in manifest.weights:
         type = TensorSpec("", spec.shape, spec.dtype).type
         if spec.offset % ALIGNMENT or spec.offset + type.bytes > len(blob):
             raise ModelError(f"{folder / NAME} is damaged: a weight at {spec.offset} does not fit {WEIGHTS}")
-    return np.frombuffer(blob, np.uint8)
+        if spec.is_argument:
+            part = blob[spec.offset : spec.offset + type.bytes]
+            arrays.append(np.frombuffer(part, type.dtype.numpy).reshape(spec.shape))
+    return arrays
 
 
 @contextmanager

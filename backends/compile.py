@@ -150,8 +150,8 @@ def _write(
         inputs=tuple(TensorSpec.of(v.name, v.type) for v in after.inputs),
         outputs=tuple(TensorSpec.of(n, v.type) for n, v in zip(after.output_names, after.outputs, strict=True)),
         weights=tuple(
-            WeightSpec(offset, TensorSpec.of("", t).shape, TensorSpec.of("", t).dtype)
-            for offset, t in zip(offsets, lowered.weights.types, strict=True)
+            WeightSpec(offset, TensorSpec.of("", t).shape, TensorSpec.of("", t).dtype, i in report.weights)
+            for i, (offset, t) in enumerate(zip(offsets, lowered.weights.types, strict=True))
         ),
         calls=tuple(calls),
         variants={text: choice.variant for text, choice in choices.items()},

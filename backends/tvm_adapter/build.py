@@ -57,12 +57,16 @@ tirx.register_tir_pipeline(_OWN_PIPELINE, _own_pipeline)
 
 @dataclass(frozen=True)
 class BuildReport:
-    """How many kernels there are, how many of them were compiled, and CPU time in ns for them and for linking."""
+    """How many kernels there are, how many of them were compiled, and CPU time in ns for them and for linking.
+
+    `weights` are the numbers of those that the program takes by themselves, behind the blob of all.
+    """
 
     kernels: int
     compiled: int
     compile_ns: int
     link_ns: int
+    weights: tuple[int, ...]
 
 
 def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
@@ -74,12 +78,12 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
     objects = [kernel_object(symbol, make, device) for symbol, make in others.items()]
     objects += [object_file(kernel) for kernel in lowered.objects.values()]
     compiled = time.process_time_ns()
-    program, runs = with_runs(lowered)
+    program = with_runs(lowered)
     with tempfile.TemporaryDirectory(prefix="nascompiler-") as folder:
         run_object = Path(folder) / "runs.o"
-        run_object.write_bytes(emit_runs(runs, target.isa))
+        run_object.write_bytes(emit_runs(program.runs, target.isa))
         with tvm.transform.PassContext(opt_level=3):
-            built = relax.build(_with_marker(program), device)
+            built = relax.build(_with_marker(program.module), device)
         try:
             built.export_library(str(path), addons=[str(file) for file in (*(file for file, _ in objects), run_object)])
         except (OSError, RuntimeError, ValueError) as error:
@@ -89,6 +93,7 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
         compiled=sum(not cached for _, cached in objects),
         compile_ns=compiled - start,
         link_ns=time.process_time_ns() - compiled,
+        weights=program.weights,
     )
 
 

@@ -1,11 +1,12 @@
 """Straight runs of kernel calls as one call each: what TVM's virtual machine does around a call takes a microsecond.
 
-What only the kernels of a run read lies in one block of memory, at places planned here. Weights are parts of one array.
+What only the kernels of a run read lies in one block of memory, at places planned here. Weights are parts of one array
+but for those that something else reads: TVM's functions take no part of an array.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -76,19 +77,29 @@ _View = tuple[_Array, tuple[int, ...]]
 """An array in some shape."""
 
 
-def with_runs(lowered: Lowered) -> tuple[Any, dict[str, Run]]:
-    """The program as a module with a function `main(inputs..., weights)` that calls runs, and the runs by name.
+@dataclass(frozen=True)
+class Program:
+    """A module with a function `main(inputs..., blob, some weights...)` that calls runs, and the runs by name.
 
-    `weights` is the array of bytes that has each weight at the offset that `Weights.offsets` says.
+    The blob is the array of bytes that has each weight at the offset that `Weights.offsets` says. Behind it come the
+    weights, by number, that are read by something else than runs.
     """
-    return _Runs(lowered).module()
+
+    module: Any
+    runs: Mapping[str, Run]
+    weights: tuple[int, ...]
+
+
+def with_runs(lowered: Lowered) -> Program:
+    """The program with calls of runs in the place of kernel calls."""
+    return _Runs(lowered).program()
 
 
 class _Runs:
     def __init__(self, lowered: Lowered) -> None:
         self.kernels = {caller_symbol(kernel): kernel for kernel in lowered.objects.values()}
         self.offsets, size = lowered.weights.offsets
-        self.weights = _Array((size,), _BYTES, variable=relax.Var("weights", relax.TensorType((size,), _BYTES)))
+        self.blob = _Array((size,), _BYTES, variable=relax.Var("blob", relax.TensorType((size,), _BYTES)))
         self.builder = relax.BlockBuilder()
         self.runs: dict[str, Run] = {}
         self.items: list[_Call | _Other] = []
@@ -136,12 +147,16 @@ class _Runs:
             if isinstance(item, _Other):
                 found |= {a[0] for a in item.arguments if isinstance(a, tuple)}
             else:
-                found |= {array for array in item.read if array.run != item.run}
+                found |= {array for array in item.read if array.run not in (None, item.run)}
         return found
 
-    def module(self) -> tuple[Any, dict[str, Run]]:
-        """The new program and its runs."""
-        with self.builder.function("main", [*self.inputs, self.weights.variable]):
+    def program(self) -> Program:
+        """The new program."""
+        weights = {array.weight: array for array in self.shared if array.weight is not None}
+        alone = [weights[number] for number in sorted(weights)]
+        for array in alone:
+            array.variable = relax.Var(f"weight{array.weight}", array.type)
+        with self.builder.function("main", [*self.inputs, self.blob.variable, *(array.variable for array in alone)]):
             with self.builder.dataflow():
                 calls: list[_Call] = []
                 for item in self.items:
@@ -155,7 +170,7 @@ class _Runs:
                 self._run(calls)
                 result = self.builder.emit_output(relax.Tuple([self._variable(view) for view in self.outputs]))
             self.builder.emit_func_output(result)
-        return self.builder.get(), self.runs
+        return Program(self.builder.get(), self.runs, tuple(sorted(weights)))
 
     def _run(self, calls: Sequence[_Call]) -> None:
         """One call for several, if there are any."""
@@ -164,7 +179,7 @@ class _Runs:
         number = calls[0].run
         read = dict.fromkeys(a for call in calls for a in call.read if a.run != number and a.weight is None)
         made = dict.fromkeys(a for call in calls for a in call.written)
-        given, written = [*read, self.weights], [array for array in made if array in self.shared]
+        given, written = [*read, self.blob], [array for array in made if array in self.shared]
         inner = [array for array in made if array not in self.shared]
         last = {array: i for i, call in enumerate(calls) for array in (*call.written, *call.read)}
         first = {array: i for i, call in enumerate(calls) for array in call.written}
@@ -173,12 +188,12 @@ class _Runs:
         bases = {array: i for i, array in enumerate([*given, *written, *block], start=1)}
         places = {array: (base, 0) for array, base in bases.items()}
         places |= {array: (bases[block[0]], offset) for array, offset in zip(inner, offsets, strict=True)}
-        weights = bases[self.weights]
+        blob = bases[self.blob]
 
         def step(call: _Call) -> Step:
             arrays = {False: iter(call.read), True: iter(call.written)}
             pointers = [next(arrays[name in WRITTEN]) for name in call.kernel.pointers]
-            arguments = [places[a] if a.weight is None else (weights, self.offsets[a.weight]) for a in pointers]
+            arguments = [places[a] if a.weight is None else (blob, self.offsets[a.weight]) for a in pointers]
             return Step(call.kernel, (*arguments, *((0, size) for size in call.sizes)), call.chunks)
 
         name = f"{RUN}{number}"
@@ -196,9 +211,6 @@ class _Runs:
     def _variable(self, view: _View) -> Any:
         """What stands for an array in some shape."""
         array, shape = view
-        if array.weight is not None:
-            offset = self.offsets[array.weight]
-            return self.builder.emit(relax.op.memory.view(self.weights.variable, shape, array.dtype, offset))
         if shape == array.shape:
             return array.variable
         return self.builder.emit(relax.op.reshape(array.variable, shape))

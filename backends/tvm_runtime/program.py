@@ -56,17 +56,18 @@ def pool_size() -> int:
 class Program:
     """A loaded library with its weights, and inputs and outputs at fixed places in memory.
 
-    `inputs` are arrays to write to; `step` computes, `outputs` are views of what it computed last.
+    `weights` are what the program takes behind its inputs: the blob of all, and some by themselves. `inputs` are arrays
+    to write to; `step` computes, `outputs` are views of what it computed last.
     """
 
-    def __init__(self, library: Path, weights: Array, inputs: Sequence[TensorType], threads: int) -> None:
+    def __init__(self, library: Path, weights: Sequence[Array], inputs: Sequence[TensorType], threads: int) -> None:
         self._library = tvm_ffi.load_module(str(library))
-        self._owner = weights  # TVM's tensors borrow their memory
-        self._weights = tvm_ffi.from_dlpack(weights, require_alignment=0)
+        self._owners = list(weights)  # TVM's tensors borrow their memory
+        self._weights = [tvm_ffi.from_dlpack(w, require_alignment=0) for w in weights]
         self.inputs: list[Array] = [aligned(t.static_shape, t.dtype) for t in inputs]
         self._inputs = [tvm_ffi.from_dlpack(array, require_alignment=0) for array in self.inputs]
         self._machine = _virtual_machine(self._library)
-        self._machine["save_function"]("main", "step", _WITH_RESULTS, *self._inputs, self._weights)
+        self._machine["save_function"]("main", "step", _WITH_RESULTS, *self._inputs, *self._weights)
         self._function = self._machine["step"]
         self._configure = tvm_ffi.get_global_func("runtime.config_threadpool")
         self._results: Any = ()
@@ -105,7 +106,7 @@ class Program:
         set_clock = self._library.get_function(CLOCK, query_imports=True)
         set_clock(tvm_ffi.from_dlpack(places, require_alignment=0))
         start = time.perf_counter_ns()
-        self._results = self._timed["main"](*self._inputs, self._weights)
+        self._results = self._timed["main"](*self._inputs, *self._weights)
         total = time.perf_counter_ns() - start
         set_clock(None)
         spans = clock.spans()
