@@ -17,7 +17,7 @@ WHEN = ("auto", "never", "always")
 
 _DEPTHWISE = ("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
 
-_GAIN = 1.4
+_GAIN = 1.25
 """What products gain in slices is worth more from here on than what is saved on the way to memory."""
 
 _DEFAULT_L1_BYTES, _DEFAULT_L2_BYTES = 1 << 15, 1 << 20

@@ -266,6 +266,10 @@ class Emitter:
             value = self.builder.or_(value, other.value)
         return Condition(value)
 
+    def both(self, a: Condition, b: Condition) -> Condition:
+        """Whether two conditions hold."""
+        return Condition(self.builder.and_(a.value, b.value))
+
     def neither(self, *conditions: Condition) -> Condition:
         """Whether none of some conditions holds."""
         return Condition(self.builder.not_(self.either(*conditions).value))

@@ -137,7 +137,7 @@ class GemmSlices(Kernel):
                 pair, panel = item(loop.index)
                 with e.when(panel.equals(first if self.panels_outside else 0)):
                     work.stage(pair)
-                is_first = pair.equals(0 if self.panels_outside else first)
+                is_first = e.both(pair.equals(0 if self.panels_outside else first), pairs > 1)
                 before = item(e.larger(loop.index - 1, start))
                 work.multiply(pair, panel, is_first, before, loop.index > start)
             for tile in range(ROW_TILES):

@@ -1,4 +1,4 @@
-"""Float32 products of many rows by tile registers for bytes, in slices."""
+"""Float32 products by tile registers for bytes, in slices."""
 
 from __future__ import annotations
 

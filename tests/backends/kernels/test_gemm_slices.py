@@ -1,4 +1,4 @@
-"""The float32 product in slices of bytes, as exact as it says: on tile registers where there are any, else on a model."""
+"""The float32 product in slices of bytes, as exact as it says: on tile registers where there are any, or a model."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_the_instructions():
 
 def test_where_it_is_taken():
     target = replace(parse_target("cpu"), isa=_amx())
-    assert slicing_gain(784, 256, 256, target) > 2
+    assert slicing_gain(784, 256, 256, target) > 1.5
     assert slicing_gain(12544, 64, 16, target) == 0, "its sums are too short"
     assert 0 < slicing_gain(3136, 24, 40, target) < 1
     assert not can_slice(784, 256, 256, parse_target("cpu{isa=sse2}"))
