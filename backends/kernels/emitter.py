@@ -45,7 +45,7 @@ class Index:
         left, right = self.value, self.emitter.raw(other)
         if swap:
             left, right = right, left
-        return Index(self.emitter, getattr(self.emitter.builder, name)(left, right))
+        return Index(self.emitter, self.emitter.arithmetic(name, left, right))
 
     def _compare(self, sign: str, other: Number) -> Condition:
         return Condition(self.emitter.builder.icmp_signed(sign, self.value, self.emitter.raw(other)))
@@ -223,12 +223,31 @@ class Emitter:
     def __init__(self, builder: Any, isa: Isa) -> None:
         self.builder = builder
         self.isa = isa
+        self._loops: list[tuple[Any, set[Any]]] = []
+        self._known: dict[tuple[Any, ...], Any] = {}
 
     # integers and addresses
 
     def raw(self, number: Number) -> Any:
         """The LLVM value of a number."""
         return ir.Constant(_I64, number) if isinstance(number, int) else number.value
+
+    def arithmetic(self, name: str, left: Any, right: Any) -> Any:
+        """A sum, difference or product of integers: made once, and before the loop when nothing in it changes it.
+
+        LLVM would find that too, with several passes over everything that stands in a kernel.
+        """
+        builder = self.builder
+        block = builder.block
+        if self._loops and name in ("add", "sub", "mul"):
+            before, inside = self._loops[-1]
+            if not any(getattr(operand, "parent", None) in inside for operand in (left, right)):
+                block = before
+        key = (block, name, left, right)
+        if key not in self._known:
+            with builder.goto_block(block):
+                self._known[key] = getattr(builder, name)(left, right)
+        return self._known[key]
 
     def index(self, number: Number) -> Index:
         """A number as an Index."""
@@ -287,7 +306,7 @@ class Emitter:
         """
         builder = self.builder
         before = builder.block
-        body, after = builder.append_basic_block("body"), builder.append_basic_block("after")
+        body, after = self._block("body"), self._block("after")
         first, limit = self.raw(start), self.raw(stop)
         builder.cbranch(builder.icmp_signed("<", first, limit), body, after)
         builder.position_at_end(body)
@@ -299,7 +318,9 @@ class Emitter:
             phi.add_incoming(vector.value, before)
             phis.append(phi)
         loop = Loop(Index(self, index), [Vector(self, p, v.dtype) for p, v in zip(phis, carried, strict=True)])
+        self._loops.append((before, {body}))
         yield loop
+        self._loops.pop()
         following = builder.add(index, self.raw(step))
         end = builder.block
         branch = builder.cbranch(builder.icmp_signed("<", following, limit), body, after)
@@ -316,6 +337,13 @@ class Emitter:
             results.append(Vector(self, result, vector.dtype))
         loop.values = results
 
+    def _block(self, name: str) -> Any:
+        """A new block of the function, in all loops that are open."""
+        block = self.builder.append_basic_block(name)
+        for _, inside in self._loops:
+            inside.add(block)
+        return block
+
     def _unrolled(self, count: int) -> Any:
         """Metadata that tells LLVM how often to unroll a loop; its first element is, by definition, itself."""
         module = self.builder.module
@@ -329,7 +357,7 @@ class Emitter:
     def when(self, condition: Condition) -> Iterator[None]:
         """What is emitted inside runs only when the condition holds."""
         builder = self.builder
-        inside, after = builder.append_basic_block("then"), builder.append_basic_block("endif")
+        inside, after = self._block("then"), self._block("endif")
         builder.cbranch(condition.value, inside, after)
         builder.position_at_end(inside)
         yield

@@ -19,8 +19,8 @@ from nascompiler.backends.cache import cached_file
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.kernels.native import object_file
 from nascompiler.backends.target import Target
-from nascompiler.backends.tvm_adapter.caller import caller_symbol
-from nascompiler.backends.tvm_adapter.device import tvm_target
+from nascompiler.backends.tvm_adapter.caller import SUFFIX, caller_symbol
+from nascompiler.backends.tvm_adapter.device import tvm_target, unoptimised
 from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Lowered
 from nascompiler.backends.tvm_adapter.run_code import emit_runs
 from nascompiler.backends.tvm_adapter.runs import with_runs
@@ -83,7 +83,7 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
         run_object = Path(folder) / "runs.o"
         run_object.write_bytes(emit_runs(program.runs, target.isa))
         with tvm.transform.PassContext(opt_level=3):
-            built = relax.build(_with_marker(program.module), device)
+            built = relax.build(_with_marker(program.module), unoptimised(device))
         try:
             built.export_library(str(path), addons=[str(file) for file in (*(file for file, _ in objects), run_object)])
         except (OSError, RuntimeError, ValueError) as error:
@@ -107,8 +107,10 @@ def write_kernel(symbol: str, make: Callable[[], Any], device: Any, path: Path) 
     """Compile a kernel to an object file at `path`."""
     module = tvm.IRModule({symbol: make().with_attr("global_symbol", symbol)})
     pipeline = "default" if symbol.startswith(LEFTOVER) else _OWN_PIPELINE
+    # callers only move arguments: optimising one is three quarters of the time to make it, and saves nothing
+    kind = unoptimised(device) if symbol.endswith(SUFFIX) else device
     with tvm.transform.PassContext(opt_level=3, config=_KERNEL_CONFIG):
-        tirx.build(module, target=device, pipeline=pipeline).write_to_file(str(path))
+        tirx.build(module, target=kind, pipeline=pipeline).write_to_file(str(path))
 
 
 def _with_marker(module: Any) -> Any:

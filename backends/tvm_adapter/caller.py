@@ -14,13 +14,16 @@ from tvm.tirx.script import builder as T
 from nascompiler.backends.cpu.implementation import WRITTEN
 from nascompiler.backends.kernels.kernel import Kernel
 
+SUFFIX = "_call"
+"""How the symbols of these PrimFuncs end."""
+
 _DATA = 1
 """TVM's number of the field of a DLTensor that has the address of the elements."""
 
 
 def caller_symbol(kernel: Kernel) -> str:
     """The name under which the program calls a kernel."""
-    return f"{kernel.symbol}_call"
+    return f"{kernel.symbol}{SUFFIX}"
 
 
 def caller(kernel: Kernel) -> Any:

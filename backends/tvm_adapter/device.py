@@ -16,6 +16,11 @@ def tvm_target(target: Target) -> Any:
     return _target(target.isa.processor)
 
 
+def unoptimised(device: Any) -> Any:
+    """The same processor, for code that LLVM is to write down as it comes."""
+    return tvm.target.Target({**device.export(), "opt-level": 0})
+
+
 def _target(processor: str) -> Any:
     if not codegen.llvm_is_valid_cpu(processor, codegen.llvm_get_system_triple()):
         raise DeviceError(f"LLVM {codegen.llvm_version_major()} does not know the processor {processor!r}")
