@@ -177,7 +177,10 @@ def _check_hash(path: Path, content: bytes | memoryview, manifest: Manifest) -> 
 
 
 def _map_weights(folder: Path, manifest: Manifest) -> list[Array]:
-    """The weights as arrays over the mapped file; private to this process, so that nothing can write to it."""
+    """What the program takes behind its inputs: the blob of the weights, and those that it takes by themselves.
+
+    They are views of the mapped file, private to this process, so that nothing can write to it.
+    """
     path = folder / WEIGHTS
     try:
         with path.open("rb") as file:
@@ -186,13 +189,14 @@ def _map_weights(folder: Path, manifest: Manifest) -> list[Array]:
     except OSError as error:
         raise ModelError(f"cannot read {path}: {error.strerror or error}") from None
     _check_hash(path, blob, manifest)
-    arrays: list[Array] = []
+    arrays: list[Array] = [np.frombuffer(blob, np.uint8)]
     for spec in manifest.weights:
         type = TensorSpec("", spec.shape, spec.dtype).type
         if spec.offset % ALIGNMENT or spec.offset + type.bytes > len(blob):
             raise ModelError(f"{folder / NAME} is damaged: a weight at {spec.offset} does not fit {WEIGHTS}")
-        part = blob[spec.offset : spec.offset + type.bytes]
-        arrays.append(np.frombuffer(part, type.dtype.numpy).reshape(spec.shape))
+        if spec.is_argument:
+            part = blob[spec.offset : spec.offset + type.bytes]
+            arrays.append(np.frombuffer(part, type.dtype.numpy).reshape(spec.shape))
     return arrays
 
 
@@ -230,12 +234,9 @@ def _take_place(new: Path, path: Path) -> None:
         new.rename(path)
 
 
-def write_weights(arrays: list[Array], path: Path) -> list[int]:
-    """Write the blob; returns the offset in bytes of each array."""
-    offsets = []
+def write_weights(arrays: list[Array], offsets: list[int], path: Path) -> None:
+    """Write the blob that has each array at its offset in bytes."""
     with path.open("wb") as file:
-        for array in arrays:
-            file.write(b"\0" * (-file.tell() % ALIGNMENT))
-            offsets.append(file.tell())
+        for array, offset in zip(arrays, offsets, strict=True):
+            file.write(b"\0" * (offset - file.tell()))
             file.write(np.ascontiguousarray(array).data)
-    return offsets

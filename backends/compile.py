@@ -116,7 +116,8 @@ def _write(
 
     lowered = lower(after, target, choices)
     report = build_library(lowered, target, place / LIBRARY)
-    offsets = write_weights(lowered.weights.arrays, place / WEIGHTS)
+    offsets, _ = lowered.weights.offsets
+    write_weights(lowered.weights.arrays, offsets, place / WEIGHTS)
     placement = placement_table(after, target, choices)
     save(before, place / BEFORE)
     write_text(place / AFTER, print_graph(after))
@@ -149,8 +150,8 @@ def _write(
         inputs=tuple(TensorSpec.of(v.name, v.type) for v in after.inputs),
         outputs=tuple(TensorSpec.of(n, v.type) for n, v in zip(after.output_names, after.outputs, strict=True)),
         weights=tuple(
-            WeightSpec(offset, TensorSpec.of("", t).shape, TensorSpec.of("", t).dtype)
-            for offset, t in zip(offsets, lowered.weights.types, strict=True)
+            WeightSpec(offset, TensorSpec.of("", t).shape, TensorSpec.of("", t).dtype, i in report.weights)
+            for i, (offset, t) in enumerate(zip(offsets, lowered.weights.types, strict=True))
         ),
         calls=tuple(calls),
         variants={text: choice.variant for text, choice in choices.items()},

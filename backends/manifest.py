@@ -12,7 +12,7 @@ from typing import Any
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.types import DType, TensorType
 
-FORMAT = 4
+FORMAT = 5
 NAME = "manifest.json"
 
 
@@ -35,11 +35,15 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class WeightSpec:
-    """Where a weight stands in the blob: `offset` in bytes, a multiple of 64."""
+    """Where a weight stands in the blob: `offset` in bytes, a multiple of 64.
+
+    One that `is_argument` is also given to the program by itself, behind the blob.
+    """
 
     offset: int
     shape: tuple[int, ...]
     dtype: str
+    is_argument: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def _typed(data: Mapping[str, Any]) -> dict[str, Any]:
         "inputs": tensors(data["inputs"]),
         "outputs": tensors(data["outputs"]),
         "weights": tuple(
-            WeightSpec(_size(w["offset"]), _sizes(w["shape"]), DType(w["dtype"]).value) for w in data["weights"]
+            WeightSpec(_size(w["offset"]), _sizes(w["shape"]), DType(w["dtype"]).value, bool(w["is_argument"]))
+            for w in data["weights"]
         ),
         "calls": tuple(
             CallSpec(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,11 @@ from nascompiler.backends.cache import cached_file
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.kernels.native import object_file
 from nascompiler.backends.target import Target
-from nascompiler.backends.tvm_adapter.caller import SUFFIX
+from nascompiler.backends.tvm_adapter.caller import SUFFIX, caller_symbol
 from nascompiler.backends.tvm_adapter.device import tvm_target, unoptimised
 from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Lowered
+from nascompiler.backends.tvm_adapter.run_code import emit_runs
+from nascompiler.backends.tvm_adapter.runs import with_runs
 
 _KERNEL_CONFIG = {
     "tirx.disable_assert": True,  # main checks what it is given; a kernel is only called by it
@@ -54,32 +57,43 @@ tirx.register_tir_pipeline(_OWN_PIPELINE, _own_pipeline)
 
 @dataclass(frozen=True)
 class BuildReport:
-    """How many kernels there are, how many of them were compiled, and CPU time in ns for them and for linking."""
+    """How many kernels there are, how many of them were compiled, and CPU time in ns for them and for linking.
+
+    `weights` are the numbers of those that the program takes by themselves, behind the blob of all.
+    """
 
     kernels: int
     compiled: int
     compile_ns: int
     link_ns: int
+    weights: tuple[int, ...]
 
 
 def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
     """Write the shared library of a program to `path`; raises DeviceError when there is no linker."""
     device = tvm_target(target)
     start = time.process_time_ns()
-    called = [kernel_object(symbol, make, device) for symbol, make in lowered.kernels.items()]
-    objects = [*called, *(object_file(kernel) for kernel in lowered.objects.values())]
+    callers = {caller_symbol(kernel) for kernel in lowered.objects.values()}
+    others = {symbol: make for symbol, make in lowered.kernels.items() if symbol not in callers}
+    objects = [kernel_object(symbol, make, device) for symbol, make in others.items()]
+    objects += [object_file(kernel) for kernel in lowered.objects.values()]
     compiled = time.process_time_ns()
-    with tvm.transform.PassContext(opt_level=3):
-        program = relax.build(_with_marker(lowered.module), unoptimised(device))
-    try:
-        program.export_library(str(path), addons=[str(file) for file, _ in objects])
-    except (OSError, RuntimeError, ValueError) as error:
-        raise DeviceError(f"linking needs a C++ compiler (gcc or clang) that works: {error}") from error
+    program = with_runs(lowered)
+    with tempfile.TemporaryDirectory(prefix="nascompiler-") as folder:
+        run_object = Path(folder) / "runs.o"
+        run_object.write_bytes(emit_runs(program.runs, target.isa))
+        with tvm.transform.PassContext(opt_level=3):
+            built = relax.build(_with_marker(program.module), unoptimised(device))
+        try:
+            built.export_library(str(path), addons=[str(file) for file in (*(file for file, _ in objects), run_object)])
+        except (OSError, RuntimeError, ValueError) as error:
+            raise DeviceError(f"linking needs a C++ compiler (gcc or clang) that works: {error}") from error
     return BuildReport(
-        kernels=len(called),  # a kernel and the PrimFunc that calls it are one
-        compiled=sum(not cached for _, cached in called),
+        kernels=len(objects),
+        compiled=sum(not cached for _, cached in objects),
         compile_ns=compiled - start,
         link_ns=time.process_time_ns() - compiled,
+        weights=program.weights,
     )
 
 

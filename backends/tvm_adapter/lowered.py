@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nascompiler.backends.kernels.kernel import Kernel
+from nascompiler.backends.memory import ALIGNMENT
 from nascompiler.ir.types import Array, TensorType
 
 LEFTOVER = "tvm_"
@@ -41,6 +42,15 @@ class Weights:
             self._seen[key] = len(self.arrays)
             self.arrays.append(array)
         return self._seen[key]
+
+    @property
+    def offsets(self) -> tuple[list[int], int]:
+        """Where each array is in the blob, at a multiple of 64 bytes, and the size of the blob in bytes."""
+        found, end = [], 0
+        for array in self.arrays:
+            found.append(-(-end // ALIGNMENT) * ALIGNMENT)
+            end = found[-1] + array.nbytes
+        return found, end
 
     @property
     def types(self) -> list[TensorType]:

@@ -33,8 +33,8 @@ MOST_COPIES = 256
 
 _DEFAULT_L2_BYTES = 1 << 20
 
-PROGRAM_CALL_NS = 300.0
-"""About what it takes a compiled program to make a call (TVM's virtual machine: 0.3 to 0.4 µs)."""
+PROGRAM_CALL_NS = 50.0
+"""About what it takes a compiled program to make a call in a run of calls."""
 
 _COST_RUNS = 100
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,19 @@ _CPU, _FIRST, _POOLED = 1, 0, 2
 _BIG_CORES_FIRST = 1
 _WITH_RESULTS = 1
 _NO_OPERATION = "vm.builtin.null_value"
+
+RUN = "nascompiler_run"
+"""How the names of functions begin that make several calls."""
+
+CLOCK = "nascompiler_clock"
+"""The function that says where the times of calls go: an array of 64-bit integers, or nothing to stop it.
+
+Its first element counts the times that were written, its second says how many fit, and from the third on there are
+times in ns, one after each call; the time when a run begins is negative.
+"""
+
+_CLOCK_PLACES = 1 << 16
+"""Calls of one step whose times are known, but for two and the runs."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +56,18 @@ def pool_size() -> int:
 class Program:
     """A loaded library with its weights, and inputs and outputs at fixed places in memory.
 
-    `inputs` are arrays to write to; `step` computes, `outputs` are views of what it computed last.
+    `weights` are what the program takes behind its inputs: the blob of all, and some by themselves. `inputs` are arrays
+    to write to; `step` computes, `outputs` are views of what it computed last.
     """
 
     def __init__(self, library: Path, weights: Sequence[Array], inputs: Sequence[TensorType], threads: int) -> None:
         self._library = tvm_ffi.load_module(str(library))
         self._owners = list(weights)  # TVM's tensors borrow their memory
-        self._weights = tvm_ffi.convert([tvm_ffi.from_dlpack(w, require_alignment=0) for w in weights])
+        self._weights = [tvm_ffi.from_dlpack(w, require_alignment=0) for w in weights]
         self.inputs: list[Array] = [aligned(t.static_shape, t.dtype) for t in inputs]
         self._inputs = [tvm_ffi.from_dlpack(array, require_alignment=0) for array in self.inputs]
         self._machine = _virtual_machine(self._library)
-        self._machine["save_function"]("main", "step", _WITH_RESULTS, *self._inputs, self._weights)
+        self._machine["save_function"]("main", "step", _WITH_RESULTS, *self._inputs, *self._weights)
         self._function = self._machine["step"]
         self._configure = tvm_ffi.get_global_func("runtime.config_threadpool")
         self._results: Any = ()
@@ -85,15 +99,34 @@ class Program:
         if self._timed is None:
             self._timed = _virtual_machine(self._library)
         clock = _Clock()
+        places = np.zeros(_CLOCK_PLACES, np.int64)
+        places[1] = places.size - 2
         self._configure(_BIG_CORES_FIRST, self.threads)
         self._timed["set_instrument"](clock)
+        set_clock = self._library.get_function(CLOCK, query_imports=True)
+        set_clock(tvm_ffi.from_dlpack(places, require_alignment=0))
         start = time.perf_counter_ns()
-        self._results = self._timed["main"](*self._inputs, self._weights)
+        self._results = self._timed["main"](*self._inputs, *self._weights)
         total = time.perf_counter_ns() - start
+        set_clock(None)
         spans = clock.spans()
         idle = sorted(ns for name, ns in spans if name == _NO_OPERATION)
         overhead = idle[len(idle) // 2] if idle else 0
-        return CallTimes(tuple(max(ns - overhead, 0) for name, ns in spans if name in symbols), total)
+        runs = _run_times(places[2 : 2 + places[0]])
+        calls: list[int] = []
+        for name, ns in spans:
+            if name.startswith(RUN):
+                calls += next(runs)
+            elif name in symbols:
+                calls.append(max(ns - overhead, 0))
+        return CallTimes(tuple(calls), total)
+
+
+def _run_times(times: Array) -> Iterator[list[int]]:
+    """The time of each call of each run."""
+    starts = np.flatnonzero(times < 0)
+    for run in np.split(times, starts)[1:]:
+        yield [int(ns) for ns in np.diff(np.abs(run))]
 
 
 def _virtual_machine(library: Any) -> Any:

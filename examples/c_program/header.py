@@ -32,10 +32,15 @@ typedef struct {{
 
 
 def header(manifest: Manifest) -> str:
-    """The header: tensors of inputs, outputs and weights, offsets of the weights in bytes, features, threads."""
-    weights = [TensorSpec("", weight.shape, weight.dtype) for weight in manifest.weights]
+    """The header: tensors of inputs and outputs, features, threads, and what the program takes behind its inputs: all
+    weights as one array of bytes, and some by themselves, with their offsets in bytes.
+    """
+    ends = [weight.offset + TensorSpec("", weight.shape, weight.dtype).type.bytes for weight in manifest.weights]
+    alone = [weight for weight in manifest.weights if weight.is_argument]
+    weights = [TensorSpec("", (max(ends, default=0),), DType.U8.value)]
+    weights += [TensorSpec("", weight.shape, weight.dtype) for weight in alone]
+    offsets = ", ".join(str(offset) for offset in (0, *(weight.offset for weight in alone)))
     features = ", ".join(f'"{feature}"' for feature in manifest.features)
-    offsets = ", ".join(str(weight.offset) for weight in manifest.weights)
     return "\n".join(
         [
             f"/* {manifest.name}, compiled for {manifest.target} */",

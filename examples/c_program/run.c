@@ -158,17 +158,16 @@ int main(int count, char **paths) {
   if (file < 0 || fstat(file, &status) != 0) fail(blob);
   char *weights = mmap(NULL, (size_t)status.st_size + 1, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0);
   if (weights == MAP_FAILED) fail(blob);
-  static TVMFFIAny arrays[COUNT(WEIGHTS)], arguments[COUNT(INPUTS) + 1];
-  for (size_t i = 0; i < COUNT(WEIGHTS); i++) arrays[i] = tensor(weights + OFFSETS[i], &WEIGHTS[i]);
-
+  if ((size_t)status.st_size != bytes_of(&WEIGHTS[0])) fail("the weights are not those of the header");
+  static TVMFFIAny arguments[COUNT(INPUTS) + COUNT(WEIGHTS)];
   for (size_t i = 0; i < COUNT(INPUTS); i++) {
     void *memory = aligned(bytes_of(&INPUTS[i]));
     read_file(paths[2 + i], memory, bytes_of(&INPUTS[i]));
     arguments[i] = tensor(memory, &INPUTS[i]);
   }
-  arguments[COUNT(INPUTS)] = call(global("ffi.Array"), arrays, COUNT(WEIGHTS), "the weights");
+  for (size_t i = 0; i < COUNT(WEIGHTS); i++) arguments[COUNT(INPUTS) + i] = tensor(weights + OFFSETS[i], &WEIGHTS[i]);
 
-  TVMFFIAny results = call(member(machine, "main"), arguments, COUNT(INPUTS) + 1, "main");
+  TVMFFIAny results = call(member(machine, "main"), arguments, COUNT(arguments), "main");
   for (size_t i = 0; i < COUNT(OUTPUTS); i++) {
     TVMFFIAny place[] = {results, integer((int64_t)i)};
     TVMFFIAny result = call(global("ffi.ArrayGetItem"), place, 2, "an output");
