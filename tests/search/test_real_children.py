@@ -15,7 +15,7 @@ pytest.importorskip("torch")
 COMMAND = (
     *(sys.executable, "-m", "nascompiler", "search", "--space", "mnasnet-glyphs", "--data", "digits"),
     *("--resolution", "16", "--target", "none", "--controller", "evolution", "--seed", "4"),
-    *("--proxy", "recipe.epochs=1", "--trials", "12", "--json", "--study"),
+    *("--proxy", "recipe.epochs=1", "--trials", "8", "--json", "--study"),
 )
 
 
@@ -32,13 +32,13 @@ def whole(study, *options):
 def test_kills_change_nothing(tmp_path, parallel):
     study = tmp_path / "killed.study"
     points = random.Random(0)
-    for number in range(4):
+    for number in range(3):
         options = ("--resume",) if number else ("--parallel", parallel)
         process = subprocess.Popen([*COMMAND, study, *options], stderr=subprocess.PIPE, text=True)
         for line in process.stderr:  # until it has begun with trials, then some more time
             if line.startswith("trial"):
                 break
-        time.sleep(points.uniform(0, 3))
+        time.sleep(points.uniform(0, 2))
         process.send_signal(signal.SIGKILL)
         process.wait()
         process.stderr.close()
