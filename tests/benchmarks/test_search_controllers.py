@@ -17,7 +17,7 @@ WORTH = {vector: accuracy for vector, (accuracy, _) in worths().items()}
 
 
 def test_controllers_learn_on_the_synthetic_table():
-    findings = compare(space(), WORTH, range(100, 105), 150)
+    findings = compare(space(), WORTH, range(100, 108), 200)
     assert findings.evolution_needs <= findings.random_needs / 2
     assert findings.ppo_last > findings.percentile
     assert findings.ppo_area > findings.random_area
