@@ -3,8 +3,10 @@
     python -m benchmarks.recorded_latencies LATENCIES.csv [--space mnasnet-glyphs] [--together 192] [--processes 2]
 
 Each process compiles some networks and then times them in turns, under the lease of the machine, so that compiling in
-one goes on while another measures. Rows: vector, latency_ns, spread_ns, runs, rounds that were quiet. A second run goes
-on where the first one ended. Networks without a single quiet round are measured again.
+one goes on while another measures. Among them is always the same one, the first of the space: where a machine changes
+its speed from minute to minute, its latency in the same rounds (`anchor_ns`) and the ratio to it (`ratio`, the median
+over rounds) hold what latencies do not. A second run goes on where the first one ended. Networks without a single quiet
+round are measured again.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from statistics import median
 
 from nascompiler import spaces
 from nascompiler.backends.target import parse_target
 from nascompiler.search.latency.end_to_end import NetworkTimer
 from nascompiler.spaces import SearchSpace, Vector
 
-COLUMNS = ("vector", "latency_ns", "spread_ns", "runs", "quiet_rounds", "rounds")
+COLUMNS = ("vector", "latency_ns", "spread_ns", "runs", "quiet_rounds", "rounds", "anchor_ns", "ratio")
+
+ANCHOR = "anchor"
 
 ROUNDS, SECONDS, PATIENCE_S = 4, 0.012, 0.06
 """Networks of well below a millisecond: a round is a hundred runs."""
@@ -72,6 +77,7 @@ def measure(
 ) -> None:
     """Work on a recording until nothing is left; `alone` is entered around each measurement."""
     with NetworkTimer(parse_target("cpu")) as timer:
+        timer.prepare(ANCHOR, space.architecture(next(space.enumerate())))
         while time.monotonic() < until and (batch := recording.take(together)):
             names = {text(vector): vector for vector in batch}
             began = time.monotonic()
@@ -80,15 +86,18 @@ def measure(
             compiled = time.monotonic()
             with alone():
                 entered = time.monotonic()
-                found = timer.measure(list(names), rounds=ROUNDS, seconds=SECONDS, patience_s=PATIENCE_S)
+                found = timer.measure([ANCHOR, *names], rounds=ROUNDS, seconds=SECONDS, patience_s=PATIENCE_S)
             rows, again = [], []
+            anchor = found.pop(ANCHOR)
             for name, timed in found.items():
                 if timed.is_disturbed:
                     again.append(names[name])
                 else:
                     latency = timed.latency
                     quiet = sum(not lost for lost in timed.disturbed)
-                    rows.append([name, round(latency.ns), round(latency.spread_ns), latency.repeats, quiet, ROUNDS])
+                    ratio = median(a / b for a, b in zip(timed.round_medians, anchor.round_medians, strict=True))
+                    figures = [round(latency.ns), round(latency.spread_ns), latency.repeats, quiet, ROUNDS]
+                    rows.append([name, *figures, round(anchor.latency.ns), f"{ratio:.4f}"])
                 timer.forget(name)
             recording.add(rows, again)
             print(

@@ -23,8 +23,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.search import controllers
+from nascompiler import spaces
+from nascompiler.search import controllers, recorded
 from nascompiler.search.objective import PRESETS
+from nascompiler.search.recorded.benchmark import SPACE
 from nascompiler.search.units import parse_duration_ns
 from nascompiler.spaces import SearchSpace, Vector
 
@@ -66,6 +68,16 @@ def rewards_of(
 ) -> dict[Vector, float]:
     exponent = PRESETS["soft"][0]
     return {vector: accuracy * (latencies_ns[vector] / aim_ns) ** exponent for vector, accuracy in accuracies.items()}
+
+
+def recorded_worth(aim_ns: float | None = None) -> dict[Vector, float]:
+    """The rewards of the recorded benchmark; the aim is the median latency unless given."""
+    rows = recorded.load()
+    latencies = {vector: row.latency_ns for vector, row in rows.items() if row.latency_ns is not None}
+    if len(latencies) < len(rows):
+        raise SystemExit(f"{len(rows) - len(latencies)} architectures of the table have no latency yet")
+    accuracies = {vector: row.accuracy for vector, row in rows.items()}
+    return rewards_of(accuracies, latencies, aim_ns or float(np.median(list(latencies.values()))))
 
 
 def run(name: str, space: SearchSpace, worth: Mapping[Vector, float], seed: int, samples: int, preset: str) -> Rewards:
@@ -151,15 +163,9 @@ def main() -> int:
     parser.add_argument("--latency", help="to aim for, as 300us; default: the median of the table")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    from nascompiler import spaces
-    from nascompiler.search import recorded
-
-    table = recorded.load()
-    aim = float(np.median(list(table.latencies_ns.values())))
-    aim = parse_duration_ns(arguments.latency) if arguments.latency else aim
-    worth = rewards_of(table.accuracies, table.latencies_ns, aim)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    space = spaces.load(recorded.SPACE)
+    space = spaces.load(SPACE)
+    worth = recorded_worth(None if arguments.latency is None else parse_duration_ns(arguments.latency))
     findings = compare(
         space, worth, seeds, arguments.samples, preset=arguments.preset, said=lambda text: print(text, file=sys.stderr)
     )

@@ -16,6 +16,8 @@ from nascompiler.api import (
     predict,
     quantize,
     save,
+    train,
+    transfer,
     tune,
     verify,
 )
@@ -32,6 +34,8 @@ __all__ = [
     "predict",
     "quantize",
     "save",
+    "train",
+    "transfer",
     "tune",
     "verify",
 ]

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from nascompiler.search.failures import FailureClass
     from nascompiler.search.settings import SearchSettings
 
+NO_TARGET = "none"
+"""In place of a target: accuracy and size are all that counts."""
+
 DEFAULTS: Mapping[str, Any] = {"targets": ("cpu",), "trials": 100, "controller": "evolution"}
 
 
@@ -30,7 +33,12 @@ def search(
     ] = None,
     target: Annotated[
         list[str] | None,
-        typer.Option("--target", "-t", metavar="TARGET", help="See `nascompiler targets`; may be repeated. [cpu]"),
+        typer.Option(
+            "--target",
+            "-t",
+            metavar="TARGET",
+            help="See `nascompiler targets`; repeatable; none: no latencies. [cpu]",
+        ),
     ] = None,
     latency: Annotated[
         list[str] | None,
@@ -126,7 +134,7 @@ def search(
     given = {
         "space": space,
         "data": data,
-        "targets": None if target is None else tuple(target),
+        "targets": None if target is None else tuple(name for name in target if name != NO_TARGET),
         "objective": objective,
         "constraints": None if constraint is None else tuple(constraint),
         "trials": trials,

@@ -132,8 +132,6 @@ def options_of(drop_path: float, auxiliary: bool, weights: Path | None, device: 
     from nascompiler.training.devices import training_device
     from nascompiler.transfer.training import Options
 
-    if not 0 < drop_path <= 1:
-        raise UsageError(f"--drop-path {drop_path:g}: accepted: numbers above 0 and up to 1")
     parent = None if weights is None else api.load(weights)
     return Options(drop_path, auxiliary, parent, training_device(device))
 

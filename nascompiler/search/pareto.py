@@ -17,6 +17,10 @@ def pareto_front(costs: Costs) -> list[int]:
     A point dominates another when it is nowhere worse and somewhere better.
     """
     order = np.lexsort((np.arange(len(costs)), *costs.T[::-1]))
+    if costs.shape[1] == 2 and len(costs):  # along the order only a new minimum of the second is not dominated
+        second = costs[order, 1]
+        least_before = np.concatenate([[np.inf], np.minimum.accumulate(second)[:-1]])
+        return [int(index) for index in order[second < least_before]]
     front: list[int] = []
     kept = np.empty((0, costs.shape[1]))
     for index in order:  # in this order nobody is dominated by a later one

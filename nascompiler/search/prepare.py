@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nascompiler import spaces
 from nascompiler.data.load import load_dataset
@@ -34,6 +35,8 @@ def prepare(settings: SearchSettings) -> tuple[SearchSpace, EvaluatorRecipe]:
     for target in settings.targets:
         latency_source(target, measure=settings.measure, space=settings.space)
     proxy = default_proxy(settings.data) if settings.proxy is None else Proxy.from_json(settings.proxy)
+    if settings.resolution is not None and not proxy.resolution:
+        proxy = replace(proxy, resolution=settings.resolution)  # children see what the network is for
     fitted = fitted_space(space, load_dataset(settings.data), resolution=settings.resolution)
     return fitted, recipe(
         settings.data,

@@ -48,7 +48,7 @@ def candidates(
         measured = by_trial.get(record.number, [])
         if any(final.problem for final in measured):
             continue
-        evaluation = with_latencies(record.evaluation, measured)
+        evaluation = with_latencies(record.evaluation, measured) if measured else record.evaluation
         if not objective.missed(evaluation):
             meets = not objective.slower_than_wanted(evaluation)
             found.append(Candidate(record, evaluation, objective.reward(evaluation), meets, tuple(measured)))

@@ -32,11 +32,15 @@ class SearchResult:
     sessions: Sequence[SessionRecord] = ()
 
     @classmethod
-    def of(cls, study: Study) -> SearchResult:
-        """All that the file of a study says; raises StudyError where it cannot be read."""
+    def of(cls, study: Study, trials: Sequence[TrialRecord] | None = None) -> SearchResult:
+        """All that the file of a study says, `trials` where they were read already.
+
+        Raises StudyError where it cannot be read.
+        """
         settings = SearchSettings.from_json(study.settings)
         space = SearchSpace(parse(study.space))
-        return cls(study.path, settings, space, study.trials(), study.finals(), study.sessions())
+        read = study.trials() if trials is None else trials
+        return cls(study.path, settings, space, read, study.finals(), study.sessions())
 
     @cached_property
     def objective(self) -> Objective:
@@ -55,7 +59,7 @@ class SearchResult:
     def front(self) -> list[Candidate]:
         return front(self.candidates)
 
-    @property
+    @cached_property
     def volume(self) -> float:
         """The part of what is thinkable that the front dominates; see `dominated_volume`."""
         return dominated_volume(self.candidates)

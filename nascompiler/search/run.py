@@ -58,11 +58,12 @@ def run_search(
             study.change_settings(settings.to_json())
         study.begin_session(versions())
         search = Search(space, objective, study, executor, plan, listener)
-        search.run()
+        trials = search.run()
         if retry:
             succeeded = search.retry(retry)
+            trials = study.trials()
             say(f"{succeeded} of the trials that had failed succeeded now")
-        result = SearchResult.of(study)
+        result = SearchResult.of(study, trials)
         if measure_top is not None:
             result = _measured(result, study, measure_top, say)
     result.write_architectures()

@@ -29,3 +29,9 @@ def recoloured(images: NDArray[np.uint8], generator: np.random.Generator) -> NDA
             place[..., channel] = image[..., source]
     result[generator.random(count) < 0.5] ^= 255
     return result
+
+
+def flipped(images: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
+    """Half of the images [N, H, W, C] mirrored, left to right."""
+    mirrored = generator.random(len(images)) < 0.5
+    return np.where(mirrored[:, None, None, None], images[:, :, ::-1], images)

@@ -22,8 +22,8 @@ class Recipe:
 
     `weight_decay` is left off vectors: biases, scales and shifts of batch norms. `clip_norm` bounds the norm of the
     gradient (0: no bound). With an `average` above 0 what is evaluated and kept are exponential moving averages of the
-    weights with this decay. `auxiliary` is the weight of the loss at outputs other than the first. `shift` and
-    `recolour` vary the training images; see `augmentation`. `threads` is part of the recipe since sums in another order
+    weights with this decay. `auxiliary` is the weight of the loss at outputs other than the first. `shift`, `recolour`
+    and `flip` vary the training images; see `augmentation`. `threads` is part of the recipe since sums in another order
     round otherwise, and so is `fused`: one kernel for all parameters, which is faster for small networks.
     """
 
@@ -44,6 +44,7 @@ class Recipe:
     clip_norm: float = 0.0
     average: float = 0.0
     auxiliary: float = 0.4
+    flip: bool = False
     fused: bool = False
 
     def __post_init__(self) -> None:

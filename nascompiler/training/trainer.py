@@ -18,7 +18,7 @@ from nascompiler.ir import Graph, UsageError
 from nascompiler.passes import run_pipeline
 from nascompiler.torch_bridge import GraphModule, from_module, to_module
 from nascompiler.training.accuracy import Run, evaluate_accuracy
-from nascompiler.training.augmentation import recoloured, shifted
+from nascompiler.training.augmentation import flipped, recoloured, shifted
 from nascompiler.training.averaging import WeightAverage
 from nascompiler.training.devices import CPU, reproducible, step_on
 from nascompiler.training.optimizers import make_optimizer
@@ -154,6 +154,8 @@ def training_batches(
         images = shifted(split.images[chosen], recipe.shift, generator)
         if recipe.recolour:
             images = recoloured(images, generator)
+        if recipe.flip:
+            images = flipped(images, generator)
         yield split.normalization(images), split.labels[chosen]
 
 

@@ -28,6 +28,10 @@ class Options:
     weights: Graph | None = None
     device: str = CPU
 
+    def __post_init__(self) -> None:
+        if not 0 < self.keep_paths <= 1:
+            raise UsageError(f"the chance to keep a path is {self.keep_paths:g}; accepted: numbers above 0 and up to 1")
+
 
 PLAIN = Options()
 

@@ -1,18 +1,23 @@
 """The comparison of controllers, on the synthetic table and few seeds; the recorded one is for the slow run."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.search_controllers import compare, needed, signed_rank_p
+from benchmarks.search_controllers import compare, needed, recorded_worth, signed_rank_p
+from nascompiler import spaces
+from nascompiler.search.recorded import table
+from nascompiler.search.recorded.benchmark import SPACE
 from tests.search.synthetic import space, worths
 
+SHIPPED = Path(table.__file__).with_name(table.FILE).is_file()
 WORTH = {vector: accuracy for vector, (accuracy, _) in worths().items()}
 
 
 def test_controllers_learn_on_the_synthetic_table():
-    findings = compare(space(), WORTH, range(100, 105), 150)
+    findings = compare(space(), WORTH, range(100, 108), 200)
     assert findings.evolution_needs <= findings.random_needs / 2
     assert findings.ppo_last > findings.percentile
     assert findings.ppo_area > findings.random_area
@@ -24,6 +29,16 @@ def test_controllers_learn_on_the_synthetic_table():
 def test_controllers_learn_on_other_landscapes(landscape):
     worth = {vector: accuracy for vector, (accuracy, _) in worths(landscape).items()}
     assert compare(space(), worth, range(20), 600).holds
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHIPPED, reason="the recorded table is not there")
+def test_controllers_learn_on_the_recorded_table():
+    findings = compare(spaces.load(SPACE), recorded_worth(), range(20), 600)
+    assert findings.evolution_needs <= findings.random_needs / 2
+    assert findings.ppo_last > findings.percentile
+    assert findings.ppo_area > findings.random_area
+    assert findings.p_value < 0.05
 
 
 def test_samples_needed_are_a_median_over_runs():

@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from nascompiler.training.augmentation import recoloured, shifted
+from nascompiler.training.augmentation import flipped, recoloured, shifted
 
 
 @pytest.fixture
@@ -52,3 +52,12 @@ def test_the_generator_decides(images, vary):
     one, same, other = (vary(images, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one, same)
     assert not np.array_equal(one, other)
+
+
+def test_half_of_the_images_are_mirrored():
+    images = np.random.default_rng(0).integers(0, 256, (200, 4, 5, 3), np.uint8)
+    found = flipped(images, np.random.default_rng(1))
+    same = (found == images).all((1, 2, 3))
+    mirrored = (found == images[:, :, ::-1]).all((1, 2, 3))
+    assert (same ^ mirrored).all()
+    assert 70 < same.sum() < 130

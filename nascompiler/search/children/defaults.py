@@ -44,6 +44,7 @@ NASNET = Proxy(
         weight_decay=5e-4,
         label_smoothing=0.0,
         shift=4,
+        flip=True,
         optimizer="sgd",
         clip_norm=5.0,
     ),
@@ -59,6 +60,7 @@ MNASNET = Proxy(
         weight_decay=1e-5,
         label_smoothing=0.1,
         shift=0,
+        flip=True,
         optimizer="rmsprop",
         schedule="exponential",
     )

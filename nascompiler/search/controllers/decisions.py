@@ -28,7 +28,7 @@ class DecisionTable:
     @classmethod
     def of(cls, choices: Mapping[str, Choice]) -> Self:
         positions = {name: position for position, name in enumerate(choices)}
-        conditions = []
+        conditions: list[tuple[int, frozenset[int]] | None] = []
         for choice in choices.values():
             if choice.condition is None:
                 conditions.append(None)

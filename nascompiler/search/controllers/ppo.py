@@ -33,7 +33,8 @@ class PpoSettings:
     After every `minibatch` rewards the policy takes `epochs` steps of Adam on them; `clip` bounds how far the
     probability of a decision may move by that (neither is in the paper). An advantage is a reward less the
     `baseline`, an exponential moving average of the rewards before it; with `normalise` it is divided by the
-    advantages' moving root mean square. `spread` bounds the uniform weights at the beginning.
+    advantages' moving root mean square. `spread` bounds the uniform weights at the beginning. An architecture that was
+    asked for before is drawn again up to `redraws` times.
     """
 
     units: int = 100
@@ -45,6 +46,7 @@ class PpoSettings:
     epochs: int = 3
     clip: float = 0.2
     normalise: bool = False
+    redraws: int = 0
 
     def __post_init__(self) -> None:
         for name in ("units", "minibatch", "epochs"):
@@ -53,6 +55,8 @@ class PpoSettings:
         for name in ("spread", "learning_rate", "clip"):
             if not 0 < getattr(self, name) < inf:
                 raise UsageError(f"{name} is {getattr(self, name)}; accepted: numbers above 0")
+        if self.redraws < 0:
+            raise UsageError(f"redraws is {self.redraws}; accepted: whole numbers from 0 on")
         if not 0 <= self.entropy < inf:
             raise UsageError(f"entropy is {self.entropy}; accepted: numbers from 0 on")
         if not 0 <= self.baseline < 1:
@@ -80,6 +84,7 @@ class Ppo:
             "minibatch": 10,
             "epochs": 4,
             "normalise": True,
+            "redraws": 8,
         },
     }
 
@@ -91,6 +96,7 @@ class Ppo:
         self._optimizer = Adam(self.settings.learning_rate)
         self._asked: deque[_Sample] = deque()
         self._told: list[_Sample] = []
+        self._seen: dict[Vector, None] = {}
         self._baseline: float | None = None
         self._square = 0.0
         self._rewards = 0
@@ -102,6 +108,12 @@ class Ppo:
 
     def ask(self) -> Vector:
         vector, log_probabilities = self.policy.sample(self._generator)
+        for _ in range(self.settings.redraws):
+            if vector not in self._seen:
+                break
+            vector, log_probabilities = self.policy.sample(self._generator)
+        if self.settings.redraws:
+            self._seen[vector] = None
         self._asked.append(_Sample(vector, log_probabilities))
         return vector
 
@@ -144,6 +156,7 @@ class Ppo:
             "optimizer": self._optimizer.state(),
             "asked": [_sample_state(sample) for sample in self._asked],
             "told": [_sample_state(sample) for sample in self._told],
+            "seen": [list(vector) for vector in self._seen],
             "baseline": self._baseline,
             "square": self._square,
             "rewards": self._rewards,
@@ -157,6 +170,7 @@ class Ppo:
         controller._optimizer = Adam.restore(controller.settings.learning_rate, state["optimizer"])
         controller._asked = deque(map(_restored_sample, state["asked"]))
         controller._told = [_restored_sample(sample) for sample in state["told"]]
+        controller._seen = {tuple(vector): None for vector in state["seen"]}
         controller._baseline = state["baseline"]
         controller._square = state["square"]
         controller._rewards = state["rewards"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
+from nascompiler.ir.errors import UsageError
 from nascompiler.search.controllers.decisions import DecisionTable
 from nascompiler.search.controllers.generator_state import generator_state, restored_generator
 from nascompiler.search.interfaces import State
@@ -16,14 +17,16 @@ from nascompiler.spaces import SearchSpace, Vector
 class RandomSearch:
     """Draws architectures; learns nothing."""
 
-    PRESETS = {"small": {}, "paper": {}}
+    PRESETS: dict[str, dict[str, Any]] = {"small": {}, "paper": {}}
 
-    def __init__(self, space: SearchSpace, seed: int = 0) -> None:
+    def __init__(self, space: SearchSpace, seed: int = 0, **settings: Any) -> None:
+        if settings:
+            raise UsageError(f"random search has no settings; {', '.join(settings)} was given")
         self._table = DecisionTable.of(space.choices)
         self._generator = np.random.default_rng(seed)
 
     @classmethod
-    def random_draws(cls) -> int:
+    def random_draws(cls, **settings: Any) -> int:
         """How many of the first architectures are drawn at random."""
         return sys.maxsize
 

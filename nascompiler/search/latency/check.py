@@ -20,29 +20,39 @@ from nascompiler.search.latency.predicted import PredictedLatency
 from nascompiler.spaces import SearchSpace
 
 TOGETHER = 5
-"""Architectures that are timed in turns."""
+"""Architectures that are timed in turns, besides the anchor."""
+
+ANCHOR = "anchor"
+"""An architecture that is timed in turns with all others: it tells how fast the machine is by now."""
+
+ANCHOR_SEED = 4321
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An architecture predicted and measured, ns. `missing` calls were not known; `disturbed`: no moment was quiet."""
+    """An architecture predicted and measured, ns. `missing` calls were not known; `disturbed`: no moment was quiet.
+
+    `anchored_ns` is the ratio to the anchor, by the median of the rounds that both were in, times the anchor's
+    prediction: the measurement as it would have been at the speed that the machine had when the table was made.
+    """
 
     number: int
     predicted_ns: float
     measured_ns: float
     spread_ns: float
+    anchored_ns: float
     missing: int
     disturbed: bool
 
     @property
     def error(self) -> float:
-        """Predicted over measured, less 1."""
-        return self.predicted_ns / self.measured_ns - 1
+        """Predicted over measured at the table's speed, less 1."""
+        return self.predicted_ns / self.anchored_ns - 1
 
 
 @dataclass(frozen=True)
 class Check:
-    """What came of a check. All figures are of the pairs as they are; nothing is fitted."""
+    """What came of a check. Nothing is fitted to the pairs; the anchor is none of them."""
 
     space: str
     target: str
@@ -51,17 +61,28 @@ class Check:
     @property
     def mean_error(self) -> float:
         """The mean of the errors' sizes; NaN without pairs."""
-        return float(np.mean([abs(pair.error) for pair in self.pairs])) if self.pairs else nan
+        return _mean([abs(pair.error) for pair in self.pairs])
 
     @property
     def bias(self) -> float:
         """The mean error with its sign: above 0, predictions are too long."""
-        return float(np.mean([pair.error for pair in self.pairs])) if self.pairs else nan
+        return _mean([pair.error for pair in self.pairs])
+
+    @property
+    def unanchored_error(self) -> float:
+        """The mean size of (predicted over measured, less 1), in which the machine's change of speed is contained."""
+        return _mean([abs(pair.predicted_ns / pair.measured_ns - 1) for pair in self.pairs])
+
+    @property
+    def slowdown(self) -> float:
+        """How many times as long everything takes as when the table was made: the median over the pairs."""
+        ratios = [pair.measured_ns / pair.anchored_ns for pair in self.pairs]
+        return float(np.median(ratios)) if ratios else nan
 
     @property
     def rank_correlation(self) -> float:
         """Spearman's: 1 when predictions put architectures into the same order as measurements."""
-        return rank_correlation([p.predicted_ns for p in self.pairs], [p.measured_ns for p in self.pairs])
+        return rank_correlation([p.predicted_ns for p in self.pairs], [p.anchored_ns for p in self.pairs])
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -69,6 +90,8 @@ class Check:
             "target": self.target,
             "mean_error": self.mean_error,
             "bias": self.bias,
+            "unanchored_error": self.unanchored_error,
+            "slowdown": self.slowdown,
             "rank_correlation": self.rank_correlation,
             "pairs": [asdict(pair) for pair in self.pairs],
         }
@@ -85,6 +108,8 @@ def check_predictions(
 ) -> Check:
     """Predict the architectures that some seeds draw from a space, and measure each end to end, a few in turns."""
     pairs: list[Pair] = []
+    reference = space.architecture(space.sample(ANCHOR_SEED))
+    expected_ns = predicted.of(reference).ns
     for start in range(0, len(numbers), TOGETHER):
         names = {str(number): number for number in numbers[start : start + TOGETHER]}
         predictions = {}
@@ -92,11 +117,16 @@ def check_predictions(
             graph = space.architecture(space.sample(number))
             predictions[name] = predicted.of(graph)
             timer.prepare(name, graph)
-        measured = timer.measure(list(names))
+        if not timer.holds(ANCHOR):
+            timer.prepare(ANCHOR, reference)
+        measured = timer.measure([ANCHOR, *names])
+        anchor = measured[ANCHOR].round_medians
         for name, number in names.items():
             timed, prediction = measured[name], predictions[name]
             latency = timed.latency
-            pair = Pair(number, prediction.ns, latency.ns, latency.spread_ns, prediction.missing, timed.is_disturbed)
+            ratio = float(np.median(np.array(timed.round_medians) / np.array(anchor)))
+            figures = (prediction.ns, latency.ns, latency.spread_ns, ratio * expected_ns)
+            pair = Pair(number, *figures, prediction.missing, timed.is_disturbed)
             pairs.append(pair)
             report(pair)
             timer.forget(name)
@@ -134,6 +164,10 @@ def rank_correlation(first: Iterable[float], second: Iterable[float]) -> float:
     if any(len(rank) < 2 or np.ptp(rank) == 0 for rank in ranks):
         return float("nan")
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else nan
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:

@@ -75,17 +75,15 @@ def measure_top(
     problems: dict[str, str] = {}
     timed: dict[str, Timed] = {}
     with NetworkTimer(parse_target(target), command=command) as timer:
-        ready = []
-        for candidate in candidates:
+        waiting = list(candidates)
+        while waiting:
+            candidate = waiting.pop(0)
             try:
                 timer.prepare(candidate.name, candidate.graph)
-                ready.append(candidate.name)
-            except TrialFailure as failure:
+            except TrialFailure as failure:  # a crash takes along what was prepared before
                 problems[candidate.name] = str(failure)
-        lost = [name for name in ready if not timer.holds(name)]  # with a process that crashed over a later one
-        for candidate in candidates:
-            if candidate.name in lost:
-                timer.prepare(candidate.name, candidate.graph)
+                waiting = [c for c in candidates if c.name not in problems and not timer.holds(c.name)]
+        ready = [candidate.name for candidate in candidates if timer.holds(candidate.name)]
         if ready:
             timed = timer.measure(ready, rounds=rounds)
     return ranked(candidates, timed, problems)

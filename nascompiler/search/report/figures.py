@@ -77,12 +77,15 @@ def _rewards(result: SearchResult, compared: Baseline | None) -> Figure:
     axes.plot(
         numbers, rewards, ".", color=_POINTS, markersize=3, rasterized=len(rewards) > MOST_POINTS, label="each trial"
     )
-    axes.plot(numbers, moving_mean(rewards, WINDOW), color=_FRONT, linewidth=1, label=f"mean of {WINDOW}")
-    axes.plot(numbers, best_so_far(rewards), color=_FRONT, linewidth=2, label="best so far")
+    shown = slice(None, None, max(1, len(rewards) // MOST_POINTS))
+    mean, best = moving_mean(rewards, WINDOW), best_so_far(rewards)
+    axes.plot(numbers[shown], mean[shown], color=_FRONT, linewidth=1, label=f"mean of {WINDOW}")
+    axes.plot(numbers[shown], best[shown], color=_FRONT, linewidth=2, label="best so far")
     if compared is not None:
         axes.axhline(compared.mean, color=_RANDOM, linewidth=1, linestyle="--", label="random: mean")
-        best = compared.expected_best[: len(rewards)]
-        axes.plot(np.arange(1, len(best) + 1), best, color=_RANDOM, linewidth=2, label="random: best so far")
+        expected = compared.expected_best[: len(rewards)]
+        counts = np.arange(1, len(expected) + 1)
+        axes.plot(counts[shown], expected[shown], color=_RANDOM, linewidth=2, label="random: best so far")
     axes.set_xlabel("trials")
     axes.set_ylabel("reward")
     _from_lowest(axes, rewards)

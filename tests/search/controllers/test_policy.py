@@ -83,6 +83,18 @@ def test_the_defaults_are_those_of_the_paper():
     assert all(np.abs(values).max() <= 0.1 for values in Ppo(FOUND).policy.parameters.values())
 
 
+def test_what_was_proposed_before_is_drawn_again():
+    repeated = {}
+    for redraws in (0, 8):
+        controller = Ppo(FOUND, seed=6, learning_rate=0.01, minibatch=10, redraws=redraws)
+        vectors = []
+        for _ in range(200):
+            vectors.append(controller.ask())
+            controller.tell(vectors[-1], float(sum(vectors[-1])))
+        repeated[redraws] = len(vectors) - len(set(vectors))
+    assert repeated[8] < repeated[0]
+
+
 def test_what_is_rewarded_becomes_likely():
     controller = Ppo(FOUND, seed=4, learning_rate=0.01, minibatch=10)
     for _ in range(300):

@@ -7,6 +7,7 @@ import pytest
 from nascompiler.backends.cache import cache_folder
 from nascompiler.backends.errors import StoreError
 from nascompiler.search.latency.check import (
+    ANCHOR_SEED,
     Check,
     Pair,
     check_predictions,
@@ -20,8 +21,11 @@ from nascompiler.search.latency.predicted import PredictedLatency
 
 
 def test_figures():
-    pairs = tuple(Pair(i, p, m, 0.0, 0, False) for i, (p, m) in enumerate([(110, 100), (190, 200), (300, 300)]))
+    made = [(110, 200, 100), (190, 400, 200), (300, 600, 300)]  # the machine is half as fast as it was
+    pairs = tuple(Pair(i, p, m, 0.0, a, 0, False) for i, (p, m, a) in enumerate(made))
     check = Check("s", "cpu", pairs)
+    assert check.slowdown == 2.0
+    assert check.unanchored_error == pytest.approx((0.45 + 0.525 + 0.5) / 3)
     assert check.mean_error == pytest.approx(0.05)
     assert check.bias == pytest.approx((0.1 - 0.05) / 3)
     assert check.rank_correlation == 1.0
@@ -41,6 +45,9 @@ def test_a_check_is_kept_and_states_the_error_from_then_on(space, target, known,
         check = check_predictions(space, target, range(7), predicted=predicted, timer=timer)
     assert [pair.number for pair in check.pairs] == list(range(7))
     assert {pair.measured_ns for pair in check.pairs} == {1001.0}  # as the worker makes up for names of one letter
+    (expected,) = {pair.anchored_ns * 1006 / 1001 for pair in check.pairs}  # "anchor" has six
+    reference = space.architecture(space.sample(ANCHOR_SEED))
+    assert expected == pytest.approx(predicted.of(reference).ns)
     assert all(pair.predicted_ns > 1000 and pair.missing == 0 for pair in check.pairs)
     keep_check(check, target)
     assert kept_check(space.name, target) == check
