@@ -97,6 +97,11 @@ def relax_type(type: TensorType) -> Any:
     return relax.TensorType(type.static_shape, str(type.dtype.numpy))
 
 
+def _constants(node: Node) -> dict[int, Array]:
+    """The constant operands of a node by index."""
+    return {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
+
+
 class _Lowering:
     def __init__(self, graph: Graph, target: Target, choices: Choices) -> None:
         self.graph, self.target = graph, target
@@ -106,7 +111,7 @@ class _Lowering:
         self.kernels: dict[str, Callable[[], Any]] = {}
         self.objects: dict[str, Kernel] = {}
         self.implementations = {
-            node: choice.implementation
+            node: choice.implementation.fitting(_constants(node))
             for node in graph.nodes
             if (choice := choices.get(KernelCall.of(node).text)) is not None and choice.implementation is not None
         }
@@ -138,7 +143,7 @@ class _Lowering:
         self.tables: dict[Node, list[int]] = {}
         self.constants: dict[Node, dict[str, int]] = {}
         for node in self.graph.nodes:
-            constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
+            constants = _constants(node)
             if node in self.implementations:
                 made = self.implementations[node].constants(constants)
                 self.constants[node] = {name: self.weights.add(array) for name, array in made.items()}

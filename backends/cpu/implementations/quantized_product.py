@@ -11,7 +11,12 @@ from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.fully_connected import CHUNK_BYTES
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, is_pointwise, tiles
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.cpu.requantization import requantization, requantization_constants, requantization_sizes
+from nascompiler.backends.cpu.requantization import (
+    for_bounded_sums,
+    requantization,
+    requantization_constants,
+    requantization_sizes,
+)
 from nascompiler.backends.kernels.dots import Dots
 from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.kernels.gemm_amx import (
@@ -98,17 +103,16 @@ def gemm_amx(call: KernelCall, target: Target) -> Sequence[Implementation]:
         "ahead": 0 if is_near else -(-SUMS * TILE_ROWS // units),
         **requantization_sizes(call),
     }
-    return [
-        Implementation(
-            variant="int8 gemm by tiles",
-            kernel=GemmAmx(isa=isa, x_dtype=x, requantization=kind),
-            operands={"x": 0},
-            constants=_tile_constants(call, panels.lanes(interleaved=kind.dtype.bytes == 1), blocks),
-            sizes=sizes,
-            chunks=chunks,
-            workspace=chunks * workspace_bytes(m, k),
-        )
-    ]
+    made = Implementation(
+        variant="int8 gemm by tiles",
+        kernel=GemmAmx(isa=isa, x_dtype=x, requantization=kind),
+        operands={"x": 0},
+        constants=_tile_constants(call, panels.lanes(interleaved=kind.dtype.bytes == 1), blocks),
+        sizes=sizes,
+        chunks=chunks,
+        workspace=chunks * workspace_bytes(m, k),
+    )
+    return [for_bounded_sums(made, call)]
 
 
 def _band(m: int, n: int, k: int, target: Target) -> int:
@@ -137,17 +141,16 @@ def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
         for panels_outside in (exceeds, not exceeds):
             pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)
             chunks = max(min(pieces, CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
-            found.append(
-                Implementation(
-                    variant=f"int8 gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
-                    kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **_fields(call, isa)),
-                    operands={"x": 0},
-                    constants=_constants(call, panels, dots),
-                    sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
-                    chunks=chunks,
-                    workspace=_workspace(call, isa, chunks * (m if panels_outside else rows)),
-                )
+            made = Implementation(
+                variant=f"int8 gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
+                kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **_fields(call, isa)),
+                operands={"x": 0},
+                constants=_constants(call, panels, dots),
+                sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
+                chunks=chunks,
+                workspace=_workspace(call, isa, chunks * (m if panels_outside else rows)),
             )
+            found.append(for_bounded_sums(made, call))
     return found
 
 
