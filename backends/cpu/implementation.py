@@ -29,7 +29,7 @@ class Implementation:
     `variant` names it among the ways to compute the same call. `operands` says for the kernel's pointers which computed
     operand of the call they are; `constants` makes the arrays of its other inputs from the call's constant operands,
     by index. `sizes` are the kernel's; `chunks` the parts that threads may share; `workspace` elements of scratch
-    memory.
+    memory. Where `suits` says no to the constant operands, `otherwise` computes the call, under the same name.
     """
 
     variant: str
@@ -39,9 +39,15 @@ class Implementation:
     sizes: Mapping[str, int]
     chunks: int = 1
     workspace: int = 0
+    suits: Callable[[Mapping[int, Array]], bool] | None = None
+    otherwise: Implementation | None = None
 
     def __post_init__(self) -> None:
         assert tuple(self.sizes) == self.kernel.sizes, (self.kernel.sizes, tuple(self.sizes))
+
+    def fitting(self, operands: Mapping[int, Array]) -> Implementation:
+        """This, or what computes the call with these constant operands."""
+        return self if self.otherwise is None or self.suits is None or self.suits(operands) else self.otherwise
 
 
 Candidates = Callable[[KernelCall, Target], Sequence[Implementation]]

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 
+from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.requantize import Requantization
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
+
+_MOST = 2.0**30
 
 _REAL = ("hard_swish", "hard_sigmoid")
 """Activations that are computed on real numbers, before those are divided by the result's scale."""
@@ -43,6 +50,30 @@ def requantization_constants(call: KernelCall, x_scale: float, weight_scale: Arr
     if "inverse_scale" in kind.pointers:
         made["inverse_scale"] = np.asarray([arithmetic.ratio(1, call["scale"])], np.float32)
     return made
+
+
+def for_bounded_sums(made: Implementation, call: KernelCall) -> Implementation:
+    """`made` for constants with which no scaled sum can exceed 32 bits, and itself for the others.
+
+    That only matters to the packing of bytes on x86; the kernel has a field `requantization`.
+    """
+    if call["dtype"].bytes != 1 or made.kernel.isa.architecture != "x86_64":
+        return made
+    kernel: Any = made.kernel
+    bounded = replace(kernel, requantization=replace(kernel.requantization, bounded=True))
+    return replace(made, kernel=bounded, suits=lambda operands: _is_bounded(call, operands), otherwise=made)
+
+
+def _is_bounded(call: KernelCall, operands: Mapping[int, Array]) -> bool:
+    """Whether the largest sum there can be, scaled, is less than 2 ** 31, with room for the rounding on the way."""
+    is_matmul = call.op == "qnn.matmul"
+    scale = np.asarray(call["b_scale"], np.float32) if is_matmul else operands[2]
+    weight = operands[1].reshape(-1, operands[1].shape[-1]).astype(np.float64)
+    zero_point = call["b_zero_point" if is_matmul else "weight_zero_point"]
+    most = 255 * np.abs(weight - zero_point).sum(axis=0) + np.abs(np.asarray(operands.get(3, 0), np.float64))
+    made = requantization_constants(call, call["a_scale" if is_matmul else "x_scale"], scale)
+    inverse = float(made["inverse_scale"][0]) if "inverse_scale" in made else 1.0
+    return bool((most * np.abs(made["scale"].astype(np.float64)) * inverse < _MOST).all())
 
 
 def _activation(call: KernelCall) -> str:

@@ -17,7 +17,7 @@ from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
 from nascompiler.backends.kernels.gemm import each_panel
 from nascompiler.backends.kernels.gemm_int8 import finish_tile, places_of
 from nascompiler.backends.kernels.kernel import Kernel, share
-from nascompiler.backends.kernels.requantize import Requantization, Requantizer
+from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.ir.types import DType
 
 UNROLL = 4
@@ -63,7 +63,7 @@ class ConvolutionInt8(Kernel):
         return (*geometry, *steps, *cut, *self.requantization.sizes)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
-        requantizer = self.requantization.prepare(e, p, n, e.isa.lanes)
+        requantizer = self.requantization.prepare_best(e, p, n)
         bands = (n["out_height"] + (n["band"] - 1)) // n["band"]
         staged = p["workspace"] + n["chunk"] * (n["staged_rows"] * n["row_elements"])
         first, last = share(e, n["batch"] * bands, n)
@@ -99,7 +99,7 @@ class ConvolutionInt8(Kernel):
         n: Mapping[str, Index],
         x: Pointer,
         result: Pointer,
-        requantizer: Requantizer,
+        requantizer: Requantizer | PackedRequantizer,
     ) -> None:
         """Some neighbouring pixels of the result, all features; the first one's first kernel row begins at `x`."""
         dots = Dots.of(self.isa)

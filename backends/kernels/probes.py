@@ -9,7 +9,11 @@ from typing import ClassVar
 from nascompiler.backends.kernels.dots import Dots
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel
+from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles
 from nascompiler.ir.types import DType
+
+TILE_SUMS = 4
+"""Tiles of sums; the other four registers hold what is multiplied."""
 
 SUMS = 12
 """Sums that do not wait for each other: enough for two instructions a cycle of a latency of six."""
@@ -70,6 +74,34 @@ class PeakDot(Kernel):
         with e.loop(0, n["repeats"], 1, start, unroll=4) as loop:
             loop.values = [_add_products(e, v, a, b, dots) for v, b in zip(loop.values, others, strict=True)]
         _store_sum(e, loop.values, p["result"])
+
+
+@dataclass(frozen=True)
+class PeakTileDot(Kernel):
+    """`repeats` times a sum of products of bytes into each of TILE_SUMS tiles; x is what configures the registers."""
+
+    name: ClassVar[str] = "peak_tile_dot"
+
+    @property
+    def pointers(self) -> Mapping[str, DType]:
+        return {"x": DType.U8, "result": DType.I32}
+
+    @property
+    def sizes(self) -> tuple[str, ...]:
+        return ("repeats",)
+
+    @property
+    def work(self) -> int:
+        """Multiply-adds of one repeat."""
+        return TILE_SUMS * TILE_ROWS * TILE_ROWS * TILE_BYTES
+
+    def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
+        tiles = AmxTiles(e)
+        tiles.configure(p["x"])
+        with e.loop(0, n["repeats"]):
+            for i in range(TILE_SUMS):
+                tiles.dot(i, TILE_SUMS + i // 2, TILE_SUMS + 2 + i % 2, DType.U8)
+        tiles.release()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ import numpy as np
 
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.kernels.native import Function, load
-from nascompiler.backends.kernels.probes import PeakDot, PeakMultiplyAdd, ReadBandwidth
+from nascompiler.backends.kernels.probes import PeakDot, PeakMultiplyAdd, PeakTileDot, ReadBandwidth
+from nascompiler.backends.kernels.tiles import tile_configuration
 from nascompiler.backends.measure.latency import LayerTime
 from nascompiler.backends.memory import aligned
 from nascompiler.backends.target import Target
@@ -83,7 +84,8 @@ class Probes:
 
     def __init__(self, target: Target) -> None:
         isa, host = target.isa, target.host
-        self._float, self._dot, self._read = PeakMultiplyAdd(isa), PeakDot(isa), ReadBandwidth(isa)
+        self._float, self._read = PeakMultiplyAdd(isa), ReadBandwidth(isa)
+        self._dot = PeakTileDot(isa) if "amx" in isa.dots else PeakDot(isa)
         kernels: list[Kernel] = [self._float, self._dot, self._read]
         self._functions = load(kernels)
         caches = [host.l1_data_bytes or _L1, host.l2_bytes or _L2, host.l3_bytes or _L3]
@@ -95,6 +97,7 @@ class Probes:
         self._step = step
         self._result = aligned((isa.lanes,), DType.F32)
         self._vectors = aligned((5 * isa.lanes,), DType.F32)
+        self._bytes = tile_configuration() if isinstance(self._dot, PeakTileDot) else self._vectors
 
     def take(self) -> dict[str, Any]:
         """One measurement of everything: multiply-adds per ns, and for each level name, size and bytes per ns."""
@@ -105,7 +108,7 @@ class Probes:
             levels.append([name, limit, rate])
         return {
             "float_macs": self._rate(self._float, self._vectors, self._float.work),
-            "int8_macs": self._rate(self._dot, self._vectors, self._dot.work),
+            "int8_macs": self._rate(self._dot, self._bytes, self._dot.work),
             "levels": levels,
         }
 

@@ -114,6 +114,11 @@ def worth_sharing(node: Node) -> bool:
     return max((cost.macs or 0) / _MACS_PER_NS, (cost.bytes or 0) / _BYTES_PER_NS) >= SHARED_FROM_NS
 
 
+def _constants(node: Node) -> dict[int, Array]:
+    """The constant operands of a node by index."""
+    return {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
+
+
 class _Lowering:
     def __init__(self, graph: Graph, target: Target, choices: Choices) -> None:
         self.graph, self.target = graph, target
@@ -123,7 +128,7 @@ class _Lowering:
         self.kernels: dict[str, Callable[[], Any]] = {}
         self.objects: dict[str, Kernel] = {}
         self.implementations = {
-            node: choice.implementation
+            node: choice.implementation.fitting(_constants(node))
             for node in graph.nodes
             if (choice := choices.get(KernelCall.of(node).text)) is not None and choice.implementation is not None
         }
@@ -161,7 +166,7 @@ class _Lowering:
         self.tables: dict[Node, list[int]] = {}
         self.constants: dict[Node, dict[str, int]] = {}
         for node in self.graph.nodes:
-            constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
+            constants = _constants(node)
             if node in self.implementations:
                 made = self.implementations[node].constants(constants)
                 self.constants[node] = {name: self.weights.add(array) for name, array in made.items()}

@@ -11,7 +11,12 @@ from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, is_pointwise
 from nascompiler.backends.cpu.implementations.quantized_product import BYTES, offsets, symmetric_zero_point
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.cpu.requantization import requantization, requantization_constants, requantization_sizes
+from nascompiler.backends.cpu.requantization import (
+    for_bounded_sums,
+    requantization,
+    requantization_constants,
+    requantization_sizes,
+)
 from nascompiler.backends.kernels.convolution_int8 import SLACK, ConvolutionInt8
 from nascompiler.backends.kernels.dots import Dots
 from nascompiler.backends.kernels.gemm import Panels
@@ -93,17 +98,16 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
             "narrow": panels.narrow,
             **requantization_sizes(call),
         }
-        found.append(
-            Implementation(
-                variant=f"int8 convolution {pixels}x{vectors * isa.lanes}",
-                kernel=kernel,
-                operands={"x": 0},
-                constants=_constants(call, panels, dots, runs),
-                sizes=sizes,
-                chunks=chunks,
-                workspace=chunks * staged_rows * row_elements,
-            )
+        made = Implementation(
+            variant=f"int8 convolution {pixels}x{vectors * isa.lanes}",
+            kernel=kernel,
+            operands={"x": 0},
+            constants=_constants(call, panels, dots, runs),
+            sizes=sizes,
+            chunks=chunks,
+            workspace=chunks * staged_rows * row_elements,
         )
+        found.append(for_bounded_sums(made, call))
     return found
 
 

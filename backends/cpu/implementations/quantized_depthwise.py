@@ -11,6 +11,7 @@ from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.quantized_product import BYTES, offsets
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.requantization import (
+    for_bounded_sums,
     requantization,
     requantization_constants,
     requantization_sizes,
@@ -80,17 +81,16 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
             "fill": (call["x_zero_point"] + sign) % 256 * 0x01010101,
             **requantization_sizes(call),
         }
-        found.append(
-            Implementation(
-                variant=f"bands of {bands.rows} rows, {order} outside",
-                kernel=kernel,
-                operands={"x": 0},
-                constants=_constants(call, isa, blocks, bands, sign),
-                sizes=sizes,
-                chunks=chunks,
-                workspace=share * chunks,
-            )
+        made = Implementation(
+            variant=f"bands of {bands.rows} rows, {order} outside",
+            kernel=kernel,
+            operands={"x": 0},
+            constants=_constants(call, isa, blocks, bands, sign),
+            sizes=sizes,
+            chunks=chunks,
+            workspace=share * chunks,
         )
+        found.append(for_bounded_sums(made, call) if has_quads(isa) else made)
     return found
 
 

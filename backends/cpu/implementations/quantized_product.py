@@ -11,10 +11,23 @@ from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.fully_connected import CHUNK_BYTES
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, is_pointwise, tiles
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.cpu.requantization import requantization, requantization_constants, requantization_sizes
+from nascompiler.backends.cpu.requantization import (
+    for_bounded_sums,
+    requantization,
+    requantization_constants,
+    requantization_sizes,
+)
 from nascompiler.backends.kernels.dots import Dots
 from nascompiler.backends.kernels.gemm import Panels
-from nascompiler.backends.kernels.gemm_amx import ROW_TILES, SUMS_BYTES, VECTORS, GemmAmx, amx_dots
+from nascompiler.backends.kernels.gemm_amx import (
+    PIECES,
+    SUMS,
+    GemmAmx,
+    TilePanels,
+    amx_dots,
+    staged_rows,
+    workspace_bytes,
+)
 from nascompiler.backends.kernels.gemm_int8 import GemmInt8
 from nascompiler.backends.kernels.gemv import MOST_ROWS
 from nascompiler.backends.kernels.gemv_int8 import GemvInt8
@@ -24,8 +37,14 @@ from nascompiler.ir.types import Array, DType
 
 BYTES = (DType.I8, DType.U8)
 
-_LEAST_TILE_TERMS = 40
-"""Shorter sums are faster by dot products of vectors: measured on Sapphire Rapids."""
+_LEAST_TILE_TERMS = 16
+"""Shorter sums are left to dot products of vectors: a tile multiplies 64 terms at once."""
+
+_UNIT_ROWS = SUMS * TILE_ROWS
+"""Rows that make whole units of tiles in any panel."""
+
+_L1_BYTES = 32 << 10
+"""The nearest cache of a machine that does not tell."""
 
 _CHUNK_PRODUCTS = 1 << 18
 """Fewer products than this are done sooner than another thread wakes up."""
@@ -62,27 +81,47 @@ def gemm_amx(call: KernelCall, target: Target) -> Sequence[Implementation]:
     isa, m, (k, n) = target.isa, _rows(call), call.operands[1].static_shape[-2:]
     if m < TILE_ROWS or n < isa.lanes or k < _LEAST_TILE_TERMS:
         return ()
-    x = call.operands[0].dtype
-    panels = Panels.of(n, isa.lanes, VECTORS)
-    assert panels is not None
+    x, kind = call.operands[0].dtype, requantization(call)
     blocks = amx_dots(x).groups(k)
-    staged = k % TILE_BYTES != 0
-    chunks = max(min(-(-m // (ROW_TILES * TILE_ROWS)), CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
-    part = SUMS_BYTES + (ROW_TILES * TILE_ROWS * blocks * TILE_BYTES if staged else 0)
-    return [
-        Implementation(
-            variant="int8 gemm by tiles",
-            kernel=GemmAmx(isa=isa, x_dtype=x, requantization=requantization(call), staged=staged),
-            operands={"x": 0},
-            constants=_constants(
-                call, panels, Dots(4, x, DType.I8), blocks * TILE_BYTES, {"tiles": tile_configuration()}
-            ),
-            sizes={"m": m, "n": n, "k": k, "blocks": blocks, "wide": panels.wide, "narrow": panels.narrow}
-            | requantization_sizes(call),
-            chunks=chunks,
-            workspace=chunks * part,
-        )
-    ]
+    near = target.host.l1_data_bytes or _L1_BYTES
+    panels = TilePanels.of(n, wide=SUMS * TILE_ROWS * TILE_BYTES * blocks <= near * 2 // 3)
+    band = _band(m, n, k, target)
+    units = -(-band // TILE_ROWS)
+    pieces_of_work = -(-m // band) * sum(panels.counts)
+    chunks = max(min(pieces_of_work, CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
+    is_near = n * blocks * TILE_BYTES <= near // 4
+    sizes = {
+        "m": m,
+        "n": n,
+        "k": k,
+        "blocks": blocks,
+        **dict(zip(("wide", "double", "single"), panels.counts, strict=True)),
+        "band": band,
+        "share": workspace_bytes(m, k),
+        "staged": staged_rows(m, k),
+        "pieces": -(-PIECES // blocks),
+        "ahead": 0 if is_near else -(-SUMS * TILE_ROWS // units),
+        **requantization_sizes(call),
+    }
+    made = Implementation(
+        variant="int8 gemm by tiles",
+        kernel=GemmAmx(isa=isa, x_dtype=x, requantization=kind),
+        operands={"x": 0},
+        constants=_tile_constants(call, panels.lanes(interleaved=kind.dtype.bytes == 1), blocks),
+        sizes=sizes,
+        chunks=chunks,
+        workspace=chunks * workspace_bytes(m, k),
+    )
+    return [for_bounded_sums(made, call)]
+
+
+def _band(m: int, n: int, k: int, target: Target) -> int:
+    """Rows that meet all panels before the next ones: few where the weights of all panels stay in the nearest cache."""
+    most = -(-m // _UNIT_ROWS) * _UNIT_ROWS
+    near = target.host.l1_data_bytes or _L1_BYTES
+    if n * k > near // 2:
+        return most
+    return min(max(near // 2 // (n + k) // _UNIT_ROWS, 4) * _UNIT_ROWS, most)
 
 
 @implements("qnn.conv2d", "qnn.linear", "qnn.matmul")
@@ -102,17 +141,16 @@ def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
         for panels_outside in (exceeds, not exceeds):
             pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)
             chunks = max(min(pieces, CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
-            found.append(
-                Implementation(
-                    variant=f"int8 gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
-                    kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **_fields(call, isa)),
-                    operands={"x": 0},
-                    constants=_constants(call, panels, dots),
-                    sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
-                    chunks=chunks,
-                    workspace=_workspace(call, isa, chunks * (m if panels_outside else rows)),
-                )
+            made = Implementation(
+                variant=f"int8 gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
+                kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **_fields(call, isa)),
+                operands={"x": 0},
+                constants=_constants(call, panels, dots),
+                sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
+                chunks=chunks,
+                workspace=_workspace(call, isa, chunks * (m if panels_outside else rows)),
             )
+            found.append(for_bounded_sums(made, call))
     return found
 
 
@@ -158,23 +196,41 @@ def _workspace(call: KernelCall, isa: Isa, rows: int) -> int:
     return rows * dots.groups(call.operands[1].static_shape[-2]) * dots.group if _is_staged(call, isa) else 0
 
 
-def _constants(
-    call: KernelCall, panels: Panels, dots: Dots, terms: int = 0, more: Mapping[str, Array] | None = None
-) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
-    """What packs the operands of a call: weights of at least `terms` terms, the further ones zero, and `more`."""
+def _numbers(call: KernelCall, operands: Mapping[int, Array], dots: Dots) -> tuple[Array, dict[str, Array]]:
+    """The weights [K, N] as signed integers, and what sums are requantised with."""
     is_matmul, n = call.op == "qnn.matmul", call.result.static_shape[-1]
     prefix = "a" if is_matmul else "x"
+    matrix = operands[1].reshape(-1, n).astype(np.int64) - symmetric_zero_point(call.operands[1].dtype)
+    scale = np.asarray(call["b_scale"], np.float32) if is_matmul else operands[2]
+    bias = operands.get(3, np.zeros(n, np.int32))
+    made = {"offset": offsets(matrix, bias, call[f"{prefix}_zero_point"] + dots.shift(call.operands[0].dtype))}
+    return matrix, made | requantization_constants(call, call[f"{prefix}_scale"], scale)
+
+
+def _constants(call: KernelCall, panels: Panels, dots: Dots) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    """What packs the operands of a call."""
 
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
-        matrix = operands[1].reshape(-1, n).astype(np.int64) - symmetric_zero_point(call.operands[1].dtype)
-        scale = np.asarray(call["b_scale"], np.float32) if is_matmul else operands[2]
-        bias = operands.get(3, np.zeros(n, np.int32))
-        made = {"offset": offsets(matrix, bias, call[f"{prefix}_zero_point"] + dots.shift(call.operands[0].dtype))}
-        made |= requantization_constants(call, call[f"{prefix}_scale"], scale)
+        matrix, made = _numbers(call, operands, dots)
         missing = max(panels.lanes - panels.columns, 0)
         made |= {name: np.pad(made[name], (0, missing)) for name in ("offset", "scale")}
-        matrix = np.pad(matrix, ((0, max(terms - len(matrix), 0)), (0, 0)))
-        return {"weight": panels.pack(dots.pack(matrix)).view(dots.weight.numpy), **made, **(more or {})}
+        return {"weight": panels.pack(dots.pack(matrix)).view(dots.weight.numpy), **made}
+
+    return pack
+
+
+def _tile_constants(
+    call: KernelCall, panels: Sequence[Array], blocks: int
+) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    """What packs the operands of a call for tile registers: panels of columns, whole blocks of terms."""
+    dots = Dots(4, call.operands[0].dtype, DType.I8)
+
+    def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
+        matrix, made = _numbers(call, operands, dots)
+        groups = dots.pack(np.pad(matrix, ((0, blocks * TILE_BYTES - len(matrix)), (0, 0))))
+        made |= {name: np.concatenate([made[name][panel] for panel in panels]) for name in ("offset", "scale")}
+        weight = np.concatenate([groups[:, panel].reshape(-1) for panel in panels]).view(np.int8)
+        return {"weight": weight, **made, "tiles": tile_configuration()}
 
     return pack
 

@@ -83,6 +83,7 @@ def _label(node: Node) -> str:
 
 def check(case: Case, made: Implementation) -> None:
     guards = Guards()
+    made = made.fitting(case.constants)
     function = load([made.kernel])[made.kernel.symbol]
     bound = Bound(made, case.call, function, case.operands, case.constants, allocate=guards.allocate)
     for result in bound.results:

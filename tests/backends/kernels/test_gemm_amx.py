@@ -13,7 +13,7 @@ from nascompiler.backends.cpu.implementations import quantized_product
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.kernels.emitter import Emitter, Number, Pointer, Vector
-from nascompiler.backends.kernels.gemm_amx import GemmAmx
+from nascompiler.backends.kernels.gemm_amx import GemmAmx, TilePanels
 from nascompiler.backends.kernels.native import load
 from nascompiler.backends.kernels.numba_object import emit_assembly
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, Tiles
@@ -25,10 +25,21 @@ from tests.backends.cpu.implementations.test_quantized_product import Layer
 
 LAYERS = [
     Layer(16, 64, 16),
-    Layer(49, 128, 80, x=DType.U8, result=DType.U8, activation="relu", op="conv2d"),
-    Layer(33, 67, 40, weight=DType.U8, activation="hard_swish"),
+    Layer(90, 128, 48, x=DType.U8, weight=DType.U8, result=DType.U8, activation="relu", op="conv2d"),
+    Layer(33, 67, 120, weight=DType.U8, activation="hard_swish"),
     Layer(70, 200, 50, x=DType.U8, result=DType.F32),
 ]
+
+MORE = [
+    Layer(49, 130, 72),
+    Layer(300, 16, 96),
+    Layer(17, 1100, 144, op="conv2d"),
+    Layer(100, 24, 40, x=DType.U8, result=DType.U8, op="conv2d"),
+    Layer(530, 64, 256, x=DType.U8, result=DType.U8),
+]
+"""For code that the others have."""
+
+HAS_TILES = "amx_int8" in detect_host().features
 
 
 def _amx() -> Isa:
@@ -103,9 +114,10 @@ def _check(layer: Layer, seed: int, isa: Isa, *, model: bool) -> None:
     constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
     call = KernelCall.of(node)
     (made,) = quantized_product.gemm_amx(call, replace(parse_target("cpu"), isa=_amx()))
+    made = made.fitting(constants)
     kernel = made.kernel
     if model:
-        kernel = OnModel(isa, kernel.x_dtype, kernel.requantization, kernel.staged)
+        kernel = OnModel(isa, kernel.x_dtype, kernel.requantization)
     made = replace(made, kernel=kernel)
     guards = Guards()
     function = load([kernel])[kernel.symbol]
@@ -120,13 +132,14 @@ def test_bit_for_bit_on_a_model_of_the_registers():
     isa = parse_target("cpu").isa
     if isa.lanes != 16:
         pytest.skip("the model takes vectors of 64 bytes")
-    for seed, layer in enumerate(LAYERS):
+    layers = LAYERS[:1] if HAS_TILES else LAYERS
+    for seed, layer in enumerate(layers):
         _check(layer, seed, isa, model=True)
 
 
-@pytest.mark.skipif("amx_int8" not in detect_host().features, reason="this machine has no tile registers")
+@pytest.mark.skipif(not HAS_TILES, reason="this machine has no tile registers")
 def test_bit_for_bit_on_tile_registers():
-    for seed, layer in enumerate(LAYERS):
+    for seed, layer in enumerate([*LAYERS, *MORE]):
         _check(layer, seed, _amx(), model=False)
 
 
@@ -138,11 +151,18 @@ def test_the_instructions(layer):
     dot = "tdpbssd" if layer.x is DType.I8 else "tdpbusd"
     for instruction in ("ldtilecfg", "tileloadd", "tilestored", "tilerelease", dot):
         assert instruction in text
-    assert text.count(dot) == 6, "four in a wide panel, two in a narrow one"
+    assert text.count(dot) == 24, "four for each width of a panel, in the first block and in the others"
 
 
 def test_short_sums_and_few_rows_are_left_to_vectors():
     target = replace(parse_target("cpu"), isa=_amx())
-    for layer in (Layer(16, 39, 16), Layer(15, 64, 16), Layer(16, 64, 15)):
+    for layer in (Layer(16, 15, 16), Layer(15, 64, 16), Layer(16, 64, 15)):
         (node,) = layer.graph(0).nodes
         assert not quantized_product.gemm_amx(KernelCall.of(node), target)
+
+
+def test_every_column_is_in_a_panel():
+    for columns in range(16, 300):
+        for wide in (True, False):
+            lanes = TilePanels.of(columns, wide=wide).lanes(interleaved=True)
+            assert set(np.concatenate(lanes)) == set(range(columns)), (columns, wide)

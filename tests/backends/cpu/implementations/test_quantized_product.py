@@ -97,6 +97,7 @@ def ways(call: KernelCall, target: Target) -> list[Implementation]:
 def run(made: Implementation, call: KernelCall, operands: dict[int, Array], constants: dict[int, Array]) -> Array:
     """The result, with arrays that end where memory ends, chunks last first."""
     guards = Guards()
+    made = made.fitting(constants)
     function = load([made.kernel])[made.kernel.symbol]
     bound = Bound(made, call, function, operands, constants, allocate=guards.allocate)
     bound.results[0].view(np.uint8)[...] = 0xA7
