@@ -248,9 +248,11 @@ def _space(name: str, data: str | None, resolution: str | None) -> SearchSpace:
     if not graph.choices:
         raise UsageError(f"{name} has no choices left open: it is an architecture, not a search space")
     if data is not None:
-        from nascompiler.data import load_dataset
+        from nascompiler.data.load import load_dataset
         from nascompiler.search.fitting import fitted_space
 
+        if resolution is not None and not resolution.isdigit():
+            raise UsageError(f"--resolution {resolution!r} with --data: write a number of pixels, such as 64")
         size = None if resolution is None else int(resolution)
         return fitted_space(spaces.SearchSpace(graph), load_dataset(data), resolution=size)
     if resolution is not None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,7 +18,8 @@ def resized(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
         return images.repeat(size // side, axis=1).repeat(size // side, axis=2)
     factor = side // size
     blocks = images.reshape(count, size, factor, size, factor, channels)
-    return np.rint(blocks.mean((2, 4), dtype=np.float32)).astype(np.uint8)
+    averages: NDArray[np.float32] = blocks.mean((2, 4), dtype=np.float32)
+    return np.rint(averages).astype(np.uint8)
 
 
 def size_fault(height: int, width: int, size: int) -> str | None:
@@ -34,11 +33,12 @@ def size_fault(height: int, width: int, size: int) -> str | None:
 
 def resized_dataset(data: Dataset, size: int) -> Dataset:
     """The data with all images at this size, made when they are indexed; raises DataError where that cannot be."""
-    fault = size_fault(*data.train.images.shape[1:3], size)
+    height, width = data.train.images.shape[1:3]
+    fault = size_fault(height, width, size)
     if fault:
         raise DataError(f"{data.name}: {fault}")
-    splits = {name: getattr(data, name) for name in ("train", "held_out", "test")}
-    return replace(data, **{name: _resized_split(split, size) for name, split in splits.items()})
+    splits = (_resized_split(split, size) for split in (data.train, data.held_out, data.test))
+    return Dataset(data.name, data.classes, *splits)
 
 
 def _resized_split(split: Split, size: int) -> Split:

@@ -104,7 +104,7 @@ def proxy_faults(data: Dataset, proxy: Proxy) -> list[str]:
     left = height - 2 * proxy.crop, width - 2 * proxy.crop
     if min(left) < 1:
         faults.append(f"its images are {height}x{width}: nothing is left of them without {proxy.crop} pixels a side")
-    elif proxy.resolution and (fault := size_fault(*left, proxy.resolution)):
+    elif proxy.resolution and (fault := size_fault(left[0], left[1], proxy.resolution)):
         faults.append(fault)
     return faults
 

@@ -93,7 +93,7 @@ class NetworkWorker:
 
     def _profile(self, name: str, runs: int) -> dict[str, Any]:
         artifact = self._artifacts[name]
-        times = []
+        times: list[list[float]] = []
         with device_lease(purpose="profiling a network"), on_one_cpu(), first_in_line():
             while len(times) < runs:
                 if self._quiet.wait(float("inf")):
