@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from nascompiler.backends.target import Target
 
+VARIANT = "slices of bytes by tiles"
+"""How variants in slices are named, with the order of their loops behind."""
+
+PRODUCTS = 6
+"""Products of bytes for each product of float32 numbers."""
+
 _ROWS, _COLUMNS, _TERMS = 16, 16, 64
 """A tile of x has so many rows, one of weights so many columns, and both so many terms of a sum."""
 
@@ -30,3 +36,8 @@ def slicing_gain(m: int, n: int, k: int, target: Target) -> float:
     panels = -(-n // _COLUMNS)
     row = _STAGE + _STAGE_TERM * k + panels * (_MULTIPLY * -(-k // _TERMS) + _FINISH)
     return k * panels * _COLUMNS / (_ELSEWHERE * row)
+
+
+def is_sliced(variant: str) -> bool:
+    """Whether a variant computes products in slices."""
+    return variant.startswith(VARIANT)

@@ -70,9 +70,11 @@ class Roofline:
         """The least time of a layer of a network with so many bytes of weights.
 
         Weights come from the level that holds all of the network's, since the other layers come in between; activations
-        from the level that holds the layer's own.
+        from the level that holds the layer's own. Products in slices take PRODUCTS products of bytes each.
         """
         macs = self.int8_macs if layer.is_integer else self.float_macs
+        if is_sliced(layer.kernel):
+            macs = self.int8_macs / PRODUCTS
         activations = layer.bytes - layer.weight_bytes
         moved = activations / self.level(activations).bytes_per_ns
         moved += layer.weight_bytes / self.level(weights).bytes_per_ns

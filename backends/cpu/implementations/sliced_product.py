@@ -8,7 +8,7 @@ import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.cpu.slicing import can_slice
+from nascompiler.backends.cpu.slicing import VARIANT, can_slice
 from nascompiler.backends.kernels.gemm_slices import (
     LANES,
     ROW_TILES,
@@ -52,7 +52,7 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
         sizes = {"m": m, "n": n, "k": k, "blocks": blocks_of(k), "tile_rows": tile_rows}
         found.append(
             Implementation(
-                variant=f"slices of bytes by tiles, {'panels' if panels_outside else 'rows'} outside",
+                variant=f"{VARIANT}, {'panels' if panels_outside else 'rows'} outside",
                 kernel=kernel,
                 operands=operands,
                 constants=lambda arrays: _pack(arrays, tile_rows),
