@@ -1,11 +1,14 @@
-"""What all tests share: golden texts."""
+"""What all tests share: golden texts, and a setting of Ray that counts when it is imported."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # a cluster on loopback, see executors/ray_cluster.py
 
 collect_ignore = ["plugin"]  # a package of its own, which a test installs
 GOLDEN = Path(__file__).parent / "golden"

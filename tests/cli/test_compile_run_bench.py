@@ -35,7 +35,7 @@ def test_compile_verifies_against_both_references(cli: Any, small_onnx: Path, tm
     result = cli("compile", small_onnx, "--target", "cpu", *SHAPE, "-o", tmp_path / "a", "--verify", "--placement")
     assert result.code == 0
     assert "the reference evaluation and ONNX Runtime" in result.err
-    assert "cpu.conv2d" in result.out
+    assert "cpu.planar_conv2d" in result.out
 
 
 def test_run_keeps_names_and_layout(cli: Any, small_onnx: Path, artifact: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_bench_table_and_profile(cli: Any, artifact: Path) -> None:
     result = cli("bench", artifact, "--profile", "--rounds", 1, "--burst-ms", 5)
     assert result.code == 0, result.err
     assert "median" in result.out
-    assert "cpu.conv2d" in result.out
+    assert "cpu.planar_conv2d" in result.out
     assert "end to end" in result.err
 
 
