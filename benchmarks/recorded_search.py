@@ -92,8 +92,9 @@ def join(folder: Path, latencies: Path | None) -> None:
     space = spaces.load(benchmark.SPACE)
     found = []
     for vector in map(space.encode, space.enumerate()):
-        if (curve := children.get(vector, {}).get(0)) is not None:
-            found.append(Row(vector, curve[-1], curve, *size(space.architecture(vector)), *times.get(vector, ())))
+        seeds = children.get(vector, {})
+        if 0 in seeds:
+            found.append(Row(vector, seeds[0][-1], seeds[0], *size(space.architecture(vector)), *times.get(vector, ())))
     (Path(table.__file__).parent / table.FILE).write_bytes(table.packed(found))
     accuracies = [row.accuracy for row in found]
     repeated = [[curve[-1] for curve in seeds.values()] for seeds in children.values() if len(seeds) > 1]
@@ -112,6 +113,11 @@ def read_latencies(path: Path) -> dict[Vector, tuple[float, float]]:
     return {benchmark.vector_of(text): (float(ns), float(spread)) for text, ns, spread, *_ in lines if text.isdigit()}
 
 
+def _part(text: str) -> tuple[int, int]:
+    part, parts = map(int, text.split("/"))
+    return part, parts
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -119,7 +125,7 @@ def main() -> None:
     training.add_argument("file", type=Path)
     training.add_argument("--part", default="0/1", metavar="K/N", help="where in the order to begin")
     training.add_argument("--repeats", type=int, default=40, help="how many to train with three seeds")
-    training.set_defaults(run=lambda a: train(a.file, *map(int, a.part.split("/")), a.repeats))
+    training.set_defaults(run=lambda a: train(a.file, *_part(a.part), a.repeats))
     joining = commands.add_parser("join", help="make the table that ships of the files in a folder")
     joining.add_argument("folder", type=Path)
     joining.add_argument("--latencies", type=Path, metavar="FILE.csv")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 
@@ -34,7 +35,7 @@ def step_on(device: str) -> AbstractContextManager[None]:
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """torch inside the block draws from `seed`, uses deterministic algorithms and this many threads."""
-    deterministic = torch.utils.deterministic
+    deterministic: Any = torch.utils.deterministic  # its attributes are made at run time
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     filled = deterministic.fill_uninitialized_memory
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # CUDA's matrix products repeat only with this

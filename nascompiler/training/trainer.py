@@ -142,7 +142,10 @@ class _Loss:
             loss: Tensor = self._of_logits(outputs, labels)
             return loss
         first, *others = (self._of_logits(logits, labels) for logits in outputs)
-        return sum((self._auxiliary * other for other in others), start=first)
+        for other in others:
+            first = first + self._auxiliary * other
+        total: Tensor = first
+        return total
 
 
 def training_batches(
