@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nascompiler.backends.cpu.slicing import PRODUCTS, is_sliced
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.kernels.native import Function, load
 from nascompiler.backends.kernels.probes import PeakDot, PeakMultiplyAdd, PeakTileDot, ReadBandwidth

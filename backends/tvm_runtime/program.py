@@ -124,7 +124,7 @@ class Program:
 
 def _run_times(times: Array) -> Iterator[list[int]]:
     """The time of each call of each run."""
-    starts = np.flatnonzero(times < 0)
+    starts = np.flatnonzero(np.less(times, 0))
     for run in np.split(times, starts)[1:]:
         yield [int(ns) for ns in np.diff(np.abs(run))]
 

@@ -11,8 +11,8 @@ from nascompiler.backends.target import parse_target
 ROOFLINE = Roofline(100.0, 400.0, (Level("L1", 1000, 50.0), Level("L2", 10_000, 10.0), Level("memory", 1 << 62, 1.0)))
 
 
-def _layer(macs: int, bytes: int, weight_bytes: int = 0, op: str = "cpu.conv2d") -> LayerTime:
-    return LayerTime("layer", op, 1.0, macs, bytes, weight_bytes)
+def _layer(macs: int, bytes: int, weight_bytes: int = 0, op: str = "cpu.conv2d", kernel: str = "gemm") -> LayerTime:
+    return LayerTime("layer", op, 1.0, macs, bytes, weight_bytes, kernel)
 
 
 def test_a_bound_is_the_longer_of_arithmetic_and_memory() -> None:
@@ -29,6 +29,11 @@ def test_weights_come_from_where_all_of_them_fit() -> None:
 
 def test_integers_have_a_peak_of_their_own() -> None:
     assert ROOFLINE.bound_ns(_layer(10_000, 0, op="qnn.conv2d"), 0) == 25
+
+
+def test_products_in_slices_are_six_of_bytes() -> None:
+    layer = _layer(10_000, 0, kernel="slices of bytes by tiles, rows outside")
+    assert ROOFLINE.bound_ns(layer, 0) == pytest.approx(150)
 
 
 def test_a_roofline_is_the_median_of_probes() -> None:
