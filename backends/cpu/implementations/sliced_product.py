@@ -12,6 +12,7 @@ from nascompiler.backends.cpu.slicing import VARIANT, can_slice
 from nascompiler.backends.kernels.gemm_slices import (
     LANES,
     ROW_TILES,
+    SLICES,
     GemmSlices,
     blocks_of,
     pack_slices,
@@ -38,7 +39,7 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     tiles = -(-m // TILE_ROWS)
     tile_rows = -(-m // (tiles + tiles % ROW_TILES))
     pairs, panels = -(-m // (tile_rows * ROW_TILES)) * images, -(-n // LANES)
-    exceeds = 3 * k * n > (target.host.l2_bytes or _DEFAULT_L2_BYTES) // 2
+    exceeds = SLICES * k * n > (target.host.l2_bytes or _DEFAULT_L2_BYTES) // 2
     found = []
     for panels_outside in (exceeds, not exceeds):
         chunks = min(panels if panels_outside else pairs, max(target.threads, 2))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nascompiler.ir.errors import unknown
 from nascompiler.search.children.proxy import Proxy
+from nascompiler.training.presets import PAPERS
 from nascompiler.training.recipe import Recipe
 
 QUICK = Recipe(
@@ -34,21 +37,7 @@ DIGITS = Proxy(
     )
 )
 
-NASNET = Proxy(
-    cells=2,
-    recipe=Recipe(
-        epochs=20,
-        batch_size=64,
-        learning_rate=0.025,
-        warm_up_epochs=0.0,
-        weight_decay=5e-4,
-        label_smoothing=0.0,
-        shift=4,
-        flip=True,
-        optimizer="sgd",
-        clip_norm=5.0,
-    ),
-)
+NASNET = Proxy(cells=2, recipe=replace(PAPERS["nasnet-cifar"], epochs=20, batch_size=64))
 """As NASNet's search (arXiv:1707.07012, appendix A): two cells a stack, 20 epochs, momentum, one cosine."""
 
 MNASNET = Proxy(
