@@ -135,7 +135,8 @@ def test_a_node_that_dies_under_load_loses_nothing_and_nothing_counts_twice(clus
         executor.close()
     assert counted == Counter(range(trials))
     assert lost >= 1  # what ran on the node that died
-    assert len(began.read_text().splitlines()) == trials + lost
+    # a trial may be lost before it began, on its way to the node; one that is counted began, and no other began twice
+    assert trials <= len(began.read_text().splitlines()) <= trials + lost
 
 
 @needs_ray
