@@ -40,7 +40,9 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     exceeds = SLICES * k * n > target.host.l2_bytes // 2
     found = []
     for panels_outside in (exceeds, not exceeds):
-        chunks = min(panels if panels_outside else pairs, max(target.threads, 2))
+        whole = pairs if panels_outside else panels  # staged once where it is not divided
+        grain = 1 if target.threads > 1 else whole
+        chunks = min(-(-pairs * panels // grain), max(target.threads, 2))
         kernel = GemmSlices(
             isa=target.isa,
             activation=(call["activation"], call["activation_parameters"]),
@@ -48,7 +50,7 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
             gate="gate" in operands,
             panels_outside=panels_outside,
         )
-        sizes = {"m": m, "n": n, "k": k, "blocks": blocks_of(k), "tile_rows": tile_rows}
+        sizes = {"m": m, "n": n, "k": k, "blocks": blocks_of(k), "tile_rows": tile_rows, "grain": grain}
         found.append(
             Implementation(
                 variant=f"{VARIANT}, {'panels' if panels_outside else 'rows'} outside",
