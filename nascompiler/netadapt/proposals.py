@@ -56,7 +56,7 @@ def propose(
     searches = [_Search(each, lengths, values, goals, multiple) for each in shrinkables]
     while asked := [(search, count) for search in searches if (count := search.next()) is not None]:
         variants = [search.counts(count) for search, count in asked]
-        found = {name: narrowing.latencies_ns(variants) for name, narrowing in narrowings.items()}
+        found = {name: narrowing.amounts(variants) for name, narrowing in narrowings.items()}
         for place, (search, count) in enumerate(asked):
             search.tell(count, {name: found[name][place] * factors.get(name, 1.0) for name in narrowings})
     return [search.proposal for search in searches if search.proposal is not None]

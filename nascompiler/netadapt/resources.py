@@ -62,7 +62,7 @@ class Whole:
         self._structure, self._resource = structure, resource
         self._known: dict[tuple[tuple[int, int], ...], float] = {}
 
-    def latencies_ns(self, variants: Sequence[Counts]) -> list[float]:
+    def amounts(self, variants: Sequence[Counts]) -> list[float]:
         return [self._of(counts) for counts in variants]
 
     def _of(self, counts: Counts) -> float:

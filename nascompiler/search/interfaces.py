@@ -65,8 +65,8 @@ Counts = Mapping[int, int]
 class Narrowing(Protocol):
     """What a network takes with fewer channels; `LatencySource.narrowing` makes one of a channel structure, or None."""
 
-    def latencies_ns(self, variants: Sequence[Counts]) -> Sequence[float]:
-        """One for each variant, in ns; raises TrialFailure."""
+    def amounts(self, variants: Sequence[Counts]) -> Sequence[float]:
+        """What each variant takes: a latency in ns; raises TrialFailure."""
         ...
 
 

@@ -77,7 +77,7 @@ class PredictedNarrowing:
         self._calls, self._times = calls, times
         self._keys = [call.key for call in calls.calls]
 
-    def latencies_ns(self, variants: Sequence[Counts]) -> list[float]:
+    def amounts(self, variants: Sequence[Counts]) -> list[float]:
         """One for each variant; whatever is not known of their calls is asked for at once."""
         changed = [self._calls.changed(counts) for counts in variants]
         keys = [{index: call.key for index, call in calls.items()} for calls in changed]
