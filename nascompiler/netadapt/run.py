@@ -18,6 +18,7 @@ from nascompiler.netadapt.records import FINAL, Final, Latencies, final_of
 from nascompiler.netadapt.resources import resources_of
 from nascompiler.netadapt.result import AdaptResult
 from nascompiler.netadapt.settings import AdaptSettings
+from nascompiler.search.executors import InProcess, LocalProcesses
 from nascompiler.search.interfaces import Executor, LatencySource
 from nascompiler.search.latency import Candidate, latency_source, measure_top, provider
 from nascompiler.search.latency.providers import THOROUGH
@@ -74,6 +75,25 @@ def adapt(
         if settings.train is not None and final_of(study) is None:
             _finish(settings, place, iterations[-1].number, data, study, on_epoch, say)
         return AdaptResult.of(study)
+
+
+def executor_of(settings: AdaptSettings, folder: str | Path, data: Dataset, ray: str | None = None) -> Executor:
+    """Where proposals are trained: processes of this machine, a Ray cluster that sees the folder under the same name,
+    or this process where the data are no named ones. Raises UsageError where settings and data cannot be used."""
+    from nascompiler.netadapt import tuning
+
+    short = tuning.short_recipe(settings.fine_tune)
+    path = Path(folder)
+    if not settings.data:
+        return InProcess(tuning.ProposalTrainer(path, data, short, settings.steps, settings.criterion))
+    made = tuning.recipe(
+        path, settings.data, settings.resolution, settings.fine_tune, settings.steps, settings.criterion
+    )
+    if ray is None:
+        return LocalProcesses(made, settings.parallel, timeout_s=settings.timeout_s)
+    from nascompiler.search.executors.ray_cluster import RayCluster
+
+    return RayCluster(made, ray)
 
 
 def _begin(
