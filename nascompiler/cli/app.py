@@ -11,6 +11,7 @@ import typer
 
 from nascompiler.cli import (
     bench,
+    codesign,
     compile,
     doctor,
     export,
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "search": search.search,
     "study": study.study,
     "netadapt": netadapt.netadapt,
+    "codesign": codesign.codesign,
     "train": train.train,
     "transfer": transfer.transfer,
     "spaces": spaces.spaces,

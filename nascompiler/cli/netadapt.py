@@ -230,7 +230,9 @@ def fine_tune_of(text: str) -> dict[str, Any]:
             except ValueError:
                 recipe[name] = value
         else:
-            raise UsageError(f"--fine-tune has {part.strip()!r}; accepted: a number of steps, or NAME=VALUE of a recipe")
+            raise UsageError(
+                f"--fine-tune has {part.strip()!r}; accepted: a number of steps, or NAME=VALUE of a recipe"
+            )
     short_recipe(recipe)
     found: dict[str, Any] = {"fine_tune": recipe} if recipe else {}
     return found if steps is None else {**found, "steps": steps}

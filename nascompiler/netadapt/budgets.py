@@ -13,7 +13,9 @@ from nascompiler.search.units import duration_text, parse_count, parse_duration_
 SIZES = ("params", "macs")
 """Resources that need no target: parameters and multiply-adds. Any other resource is the latency on a target."""
 
-ACCEPTED = "a time as 18ms, a part of what the network takes as 0.6x, [TARGET=] in front of either, params<=1M, macs<=1G"
+ACCEPTED = (
+    "a time as 18ms, a part of what the network takes as 0.6x, [TARGET=] in front of either, params<=1M, macs<=1G"
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,9 @@ class Budget:
         return self.factor * original
 
     def __str__(self) -> str:
-        return f"{self.resource}<={amount_text(self.resource, self.bound) if self.factor is None else f'{self.factor:g}x'}"
+        return (
+            f"{self.resource}<={amount_text(self.resource, self.bound) if self.factor is None else f'{self.factor:g}x'}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         return {"resource": self.resource, "bound": self.bound, "factor": self.factor}

@@ -10,9 +10,7 @@ from nascompiler.netadapt.records import Iteration, Start
 from nascompiler.search.evaluation import Evaluation
 
 
-def ranked(
-    offers: Sequence[tuple[Proposal, Evaluation | None]], now: Iteration, start: Start, rule: str
-) -> list[int]:
+def ranked(offers: Sequence[tuple[Proposal, Evaluation | None]], now: Iteration, start: Start, rule: str) -> list[int]:
     """The places of the proposals, the best first; of equal ones the one that saves more, then the first.
 
     `ratio`: the change of accuracy over what is saved (MobileNetV3, arXiv:1905.02244, section 4.2). `accuracy`: the

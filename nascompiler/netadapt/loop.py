@@ -44,7 +44,7 @@ from nascompiler.search.trial import TrialSpec
 Measure = Callable[[Mapping[str, Graph], str], Latencies]
 """Networks by name, run whole in turns on a target: their latencies by the same names; empty where nothing can run."""
 
-HALVINGS = 4
+HALVINGS = 8
 """How often a step is halved when no proposal can take it."""
 
 
@@ -184,7 +184,8 @@ class Adaptation:
         narrowings: dict[str, Narrowing] = {
             name: resource.narrowing(structure) for name, resource in self._resources.items()
         }
-        part = self._settings.step_part(now.number)
+        most = max((now.values[name] - bound) / start.values[name] for name, bound in start.bounds.items())
+        part = min(self._settings.step_part(now.number), most)
         for _ in range(HALVINGS):
             wanted = goals(now.values, start.values, start.bounds, part)
             # Figures of the narrowings and of whole networks are the same, but for what fuses otherwise.

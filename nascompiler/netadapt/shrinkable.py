@@ -88,7 +88,9 @@ def shrinkables(structure: ChannelStructure, preset: str = "all") -> tuple[Shrin
         for (sort, _), groups in found.items()
     )
     if not made:
-        reasons = [f"group {g.index} ({g.length} channels): {'; '.join(g.frozen)}" for g in structure.groups if g.frozen]
+        reasons = [
+            f"group {g.index} ({g.length} channels): {'; '.join(g.frozen)}" for g in structure.groups if g.frozen
+        ]
         listed = "\n  ".join(["", *reasons]) if reasons else " none"
         raise UsageError(
             f"{structure.graph.name} has no channels that could go (proposals {preset!r}); those that it has:{listed}"

@@ -95,9 +95,7 @@ def adaptation(
         names = [budget.resource for budget in settings.budgets]
         sources = {name: source or Toy() for name in names if name not in ("params", "macs")}
         executor = InProcess(evaluator or Judged(folder))
-        return Adaptation(
-            settings, place, study, executor, resources_of(names, sources), measure, listener
-        ).run()
+        return Adaptation(settings, place, study, executor, resources_of(names, sources), measure, listener).run()
 
 
 def said(iterations: list[Iteration]) -> list[Any]:

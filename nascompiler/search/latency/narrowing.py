@@ -87,9 +87,7 @@ class PredictedNarrowing:
         times = self._times(wanted)
         base = [times.get(key, 0.0) for key in self._keys]
         total = sum(base)
-        return [
-            total + sum(times.get(key, 0.0) - base[index] for index, key in named.items()) for named in keys
-        ]
+        return [total + sum(times.get(key, 0.0) - base[index] for index, key in named.items()) for named in keys]
 
 
 def narrowed_calls(structure: ChannelStructure, lower: Lower) -> NarrowedCalls | None:
