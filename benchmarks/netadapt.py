@@ -103,7 +103,7 @@ def widths(folder: Path) -> None:
         rows = {float(row.name): row.measured.ns for row in measure_top(candidates, "cpu") if row.measured}
         goal = FACTOR * rows[1.0]
         below = max((w for w in WIDTHS if rows[w] <= goal), default=min(WIDTHS))
-        above = min((w for w in (*WIDTHS, 1.0) if rows[w] > goal and w > below))
+        above = min(w for w in (*WIDTHS, 1.0) if rows[w] > goal and w > below)
         found[name] = {"latencies_ns": rows, "chosen": [below, above]}
         print(name, {w: f"{ns / rows[1.0]:.3f}" for w, ns in sorted(rows.items())}, found[name]["chosen"], flush=True)
     folder.mkdir(parents=True, exist_ok=True)
@@ -207,8 +207,8 @@ def table(folder: Path) -> None:
             gains = np.subtract(adapted, interpolated)
             spreads = (float(np.std(values, ddof=1)) for values in (adapted, interpolated, gains))
             print(
-                f"{name}: mean {np.mean(adapted):.2f} and {np.mean(interpolated):.2f}, gain {gains.mean():+.2f}; standard "
-                "deviations over the seeds: adapted {:.2f}, multiplier {:.2f}, gain {:.2f}".format(*spreads)
+                f"{name}: mean {np.mean(adapted):.2f} and {np.mean(interpolated):.2f}, gain {gains.mean():+.2f}; "
+                "standard deviations over the seeds: adapted {:.2f}, multiplier {:.2f}, gain {:.2f}".format(*spreads)
             )
 
 

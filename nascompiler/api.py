@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nascompiler.backends.tune_schedules import ScheduleProgress
     from nascompiler.backends.verify_artifact import Verification
     from nascompiler.bench import BenchResult
+    from nascompiler.codesign.result import CodesignResult
     from nascompiler.data.dataset import Dataset
     from nascompiler.netadapt.loop import Progress as AdaptProgress
     from nascompiler.netadapt.result import AdaptResult
@@ -378,6 +379,52 @@ def netadapt(
             resume=resume,
             listener=listener,
         )
+
+
+def codesign(
+    space: str,
+    data: str,
+    output: str | Path,
+    latency: str,
+    *,
+    target: str = "cpu",
+    recipe: Recipe | str = "default",
+    first: Recipe | str | None = None,
+    resume: bool = False,
+    on_stage: Callable[[str], None] = lambda name: None,
+    search: Mapping[str, Any] | None = None,
+    adapt: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> CodesignResult:
+    """Search a space, train the winner, shrink it to the latency, train it for good, quantise, compile and measure.
+
+    `recipe` is that of the long training, `first` that of the winner before it shrinks (default: the same). `search`
+    and `adapt` are further settings of the search and of NetAdapt, as `trials` and `steps`; `settings` are slack,
+    max_drop, resolution, seed and parallel. `result.check()` raises GateError when the artifact misses the latency.
+    With `resume` the folder is gone on with, and must have been begun with the same settings.
+    """
+    from nascompiler.codesign.run import codesign as run_codesign
+    from nascompiler.codesign.settings import CodesignSettings
+    from nascompiler.codesign.stages import Context
+    from nascompiler.netadapt.tuning import images
+    from nascompiler.search.units import parse_duration_ns
+    from nascompiler.training.presets import recipe_for
+
+    found = images(data, settings.get("resolution"))
+    long = recipe_for(recipe, found) if isinstance(recipe, str) else recipe
+    before = long if first is None else recipe_for(first, found) if isinstance(first, str) else first
+    asked = CodesignSettings(
+        space,
+        data,
+        target,
+        parse_duration_ns(latency),
+        before.to_json(),
+        long.to_json(),
+        search=dict(search or {}),
+        adapt=dict(adapt or {}),
+        **settings,
+    )
+    return run_codesign(Context(asked, Path(output), found), resume=resume, on_stage=on_stage)
 
 
 def train(

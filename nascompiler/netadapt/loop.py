@@ -48,6 +48,11 @@ HALVINGS = 8
 """How often a step is halved when no proposal can take it."""
 
 
+MARGIN = 0.01
+"""When a network was measured and is still too slow, the next one shall be faster than the budget by so much of the
+original: measurements are not exact, and the smallest of steps would go on for long."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """The iterations so far, the budgets, and about how long the rest takes; None while nothing is known."""
@@ -153,10 +158,10 @@ class Adaptation:
             if record.evaluation is not None
         ]
         if not evaluated:
-            last = records[-1].failures[-1]
+            last, good = records[-1].failures[-1], self._folder.network(now.number)
             raise SearchError(
                 f"all {len(records)} proposals of iteration {now.number + 1} failed; the last one: "
-                f"{last.failure_class.value}: {last.message}; the last good network is {self._folder.network(now.number)}"
+                f"{last.failure_class.value}: {last.message}; the last good network is {good}"
             )
         chosen, values = self._chosen(start, now, step, evaluated)
         proposal, record = chosen
@@ -185,9 +190,10 @@ class Adaptation:
             name: resource.narrowing(structure) for name, resource in self._resources.items()
         }
         most = max((now.values[name] - bound) / start.values[name] for name, bound in start.bounds.items())
-        part = min(self._settings.step_part(now.number), most)
+        margins = dict.fromkeys(now.measured, MARGIN)  # it was measured, and too slow
+        part = min(self._settings.step_part(now.number), most + max(margins.values(), default=0.0))
         for _ in range(HALVINGS):
-            wanted = goals(now.values, start.values, start.bounds, part)
+            wanted = goals(now.values, start.values, start.bounds, part, margins)
             # Figures of the narrowings and of whole networks are the same, but for what fuses otherwise.
             found = propose(
                 start.shrinkables, now.channels, narrowings, now.factors, now.values, wanted, self._settings.multiple
@@ -212,8 +218,7 @@ class Adaptation:
         offers = [(proposal, record.evaluation) for proposal, record in evaluated]
         order = ranked(offers, now, start, self._settings.rule)
         for place in order:
-            proposal, record = evaluated[place]
-            values = self._whole(proposal, now)
+            values = self._whole(evaluated[place][0], now)
             slack = {name: goal + step.part / 2 * start.values[name] for name, goal in step.goals.items()}
             if within(values, slack) and any(values[name] < now.values[name] for name in step.goals):
                 return evaluated[place], values

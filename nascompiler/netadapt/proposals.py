@@ -33,9 +33,18 @@ class Proposal:
         return cls(data["name"], {int(group): count for group, count in data["counts"].items()}, data["values"])
 
 
-def goals(values: Values, originals: Values, bounds: Values, part: float) -> dict[str, float]:
-    """What the next network may take: a part of the original less than this one, but no less than the bound asks."""
-    return {name: max(bound, values[name] - part * originals[name]) for name, bound in bounds.items()}
+def goals(
+    values: Values, originals: Values, bounds: Values, part: float, margins: Values | None = None
+) -> dict[str, float]:
+    """What the next network may take: a part of the original less than this one, but no less than the bound asks.
+
+    `margins`, as parts of the original too, are how much below its bound a resource may have to come.
+    """
+    found = {}
+    for name, bound in bounds.items():
+        below = (margins or {}).get(name, 0.0) * originals[name] if values[name] > bound else 0.0
+        found[name] = max(bound - below, values[name] - part * originals[name])
+    return found
 
 
 def propose(

@@ -1,4 +1,4 @@
-"""What can become narrower in one proposal: an expansion, all blocks that share a bottleneck, the filters of a layer."""
+"""What becomes narrower in one proposal: an expansion, all blocks that share a bottleneck, the filters of a layer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Shrinkable:
     def counts(self, count: int, lengths: Sequence[int]) -> dict[int, int]:
         """How many channels every group keeps when the main ones keep `count`; `lengths` are by group."""
         length = lengths[self.groups[0]]
-        kept = {group: count for group in self.groups}
+        kept = dict.fromkeys(self.groups, count)
         for group in self.followers:
             own = lengths[group]
             if own > 2:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from nascompiler.backends.errors import GateError
 from nascompiler.backends.measure import Kind
 from nascompiler.ir import UsageError, evaluate, graph_cost, parse
+from nascompiler.ir.channel_edit import without_channels
 from nascompiler.ir.channels import channel_structure
 from nascompiler.netadapt.budgets import parse_budgets
 from nascompiler.netadapt.folder import Folder
 from nascompiler.netadapt.records import step_of
 from nascompiler.netadapt.result import AdaptResult
+from nascompiler.passes import run_pipeline
 from nascompiler.passes.infrastructure.instruments import random_inputs
 from nascompiler.search.errors import SearchError
 from nascompiler.search.evaluation import TargetLatency
 from nascompiler.search.failures import FailureClass, TrialFailure
 from nascompiler.search.study import Study
+from nascompiler.search.trial import TrialSpec
 from tests.netadapt.parts import SETTINGS, Judged, Toy, adaptation, last, network, said
 
 
@@ -32,7 +36,7 @@ def test_the_budget_is_met_step_by_step(tmp_path):
     original = found[0].values["toy"]
     assert found[-1].values["toy"] <= 0.6 * original < found[-2].values["toy"]
     assert [i.number for i in found] == list(range(len(found)))
-    for before, after in zip(found, found[1:], strict=False):
+    for before, after in pairwise(found):
         step = SETTINGS.step_part(before.number) * original
         goal = max(0.6 * original, before.values["toy"] - step)
         assert after.values["toy"] <= goal
@@ -50,8 +54,6 @@ def test_the_budget_is_met_step_by_step(tmp_path):
 
 
 def _trial(graph):
-    from nascompiler.search.trial import TrialSpec
-
     return TrialSpec(0, (), graph, 0)
 
 
@@ -63,12 +65,9 @@ def test_every_proposal_meets_the_goal_with_as_many_channels_as_possible(tmp_pat
     assert {p.name.split()[0] for p in step.proposals} == {"expansion", "bottleneck"}
     for proposal in step.proposals:
         assert proposal.values["toy"] <= step.goals["toy"]
-        (main, *_) = sorted(proposal.counts, key=lambda g: -structure.groups[g].length)
         more = {g: min(c + 4, structure.groups[g].length) for g, c in proposal.counts.items()}
-        from nascompiler.ir.channel_edit import without_channels
-
         wider = without_channels(structure, {g: range(c) for g, c in more.items()})
-        assert Toy().latency(_trial(wider)).ns > step.goals["toy"], (proposal, main)
+        assert Toy().latency(_trial(wider)).ns > step.goals["toy"], proposal
 
 
 def test_the_ratio_and_the_accuracy_choose_differently(tmp_path):
@@ -139,7 +138,7 @@ def test_the_end_is_measured_and_figures_put_right(tmp_path):
     assert end.measured["toy"].ns == end.values["toy"] <= 0.6 * found[0].measured["toy"].ns
     assert end.values["toy"] == pytest.approx(2.2 * toy.latency(_trial(last(tmp_path))).ns)
     early = [i for i in found if i.measured and i.values["toy"] > 0.6 * found[0].values["toy"]]
-    assert [i.number for i in early][0] == 0
+    assert early[0].number == 0
     assert len(early) >= 2
 
 
@@ -178,7 +177,7 @@ def test_a_step_in_which_all_fail_ends_with_the_last_good_network(tmp_path):
 
 def test_a_budget_below_everything_is_refused_at_once(tmp_path):
     settings = replace(SETTINGS, budgets=budgets("1.2us"))
-    with pytest.raises(UsageError, match="no proposals reach toy 1.2us: .* takes 1.246us"):
+    with pytest.raises(UsageError, match=r"no proposals reach toy 1\.2us: .* takes 1\.2\d+us"):
         adaptation(tmp_path, settings)
     assert Folder(tmp_path).network(0).exists()
 
@@ -208,10 +207,8 @@ def test_nothing_to_do(tmp_path):
 
 
 def test_a_network_without_free_channels(tmp_path):
-    text = "nir 1\ngraph @flat(%image: f32[1,8,8,1]) {family=plain} {\n"
+    text = "nir 1\ngraph @flat(%image: f32[1,8,8,3]) {family=plain} {\n"
     text += "  %logits = arch.classifier(%image) {classes=10}\n  return logits=%logits\n}\n"
-    from nascompiler.passes import run_pipeline
-
     graph = run_pipeline(parse(text), "expand-cells{statistics=random}")
-    with pytest.raises(UsageError, match="has no channels that could go .*\n  group 0 .*: graph input"):
+    with pytest.raises(UsageError, match=r"has no channels that could go .*\n  group 0 .*: graph input"):
         adaptation(tmp_path, graph=graph)

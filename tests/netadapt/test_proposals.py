@@ -65,6 +65,7 @@ def test_goals_stop_at_the_bound() -> None:
     values, originals = {"cpu": 70.0, "macs": 9.0}, {"cpu": 100.0, "macs": 10.0}
     assert goals(values, originals, {"cpu": 60.0, "macs": 9.5}, 0.05) == {"cpu": 65.0, "macs": 9.5}
     assert goals(values, originals, {"cpu": 68.0}, 0.05) == {"cpu": 68.0}
+    assert goals(values, originals, {"cpu": 68.0, "macs": 9.5}, 0.05, {"cpu": 0.01}) == {"cpu": 67.0, "macs": 9.5}
 
 
 def test_all_must_hold() -> None:

@@ -18,7 +18,6 @@ from nascompiler.passes.shrink_channels import ShrinkChannels, chosen_channels, 
 from nascompiler.passes.shrinking import CRITERIA, largest, register_criterion
 from tests.ir.channel_networks import NetworkBuilder, masked_evaluate, random_inputs, random_network, random_selection
 
-
 STATEFUL = ("lstm0", "lstm1")
 """Their states are inputs and outputs, so nothing may go."""
 
