@@ -51,6 +51,9 @@ BEFORE, AFTER = 7, 6
 SHORT = {"learning_rate": 0.03, "shift": 1, "fused": True}
 SHORT_STEPS = 15
 STEP, DECAY = 0.05, 0.98
+MULTIPLE = 16
+"""Of numbers of channels: the lanes of a vector register here."""
+
 WIDTHS = (0.5, 0.6, 0.7, 0.75, 0.8, 0.9)
 
 NETWORKS = {
@@ -122,6 +125,7 @@ def train(folder: Path, name: str, seed: int) -> None:
         parse_budgets([f"{FACTOR}x"], [], ["cpu"]),
         step=STEP,
         decay=DECAY,
+        multiple=MULTIPLE,
         steps=SHORT_STEPS,
         fine_tune=SHORT,
         train=replace(RECIPE, epochs=AFTER).to_json(),
