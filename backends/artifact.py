@@ -57,8 +57,12 @@ class Artifact:
 
     @property
     def threads(self) -> int:
-        """Threads that runs use."""
+        """Threads that runs use; raises UsageError when set to more than the process has."""
         return self._program.threads
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        self._program.set_threads(threads)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name for inputs by name; raises UsageError that lists every input that does not fit."""
