@@ -57,6 +57,10 @@ def test_from_a_network_to_a_table(cli: Any, model: Path, tmp_path: Path, made_u
     assert data["network"] == str(out / "final.nir")
     assert data["settings"]["fine_tune"] == {"batch_size": 32}
     assert all(Path(row["network"]).exists() for row in data["iterations"])
+    shown = cli("study", out / "netadapt.study", "--report", tmp_path / "again.html")
+    assert shown.code == 0, shown.err
+    assert "what became narrower" in shown.out
+    assert (tmp_path / "again.html").exists()
     fresh = cli(*arguments)
     assert fresh.code == 2
     assert "continue it with --resume" in fresh.err
