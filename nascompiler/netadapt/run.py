@@ -108,6 +108,8 @@ def _begin(
     from nascompiler.training.trainer import check_fit
     from nascompiler.transfer.training import train_longer
 
+    if graph.level == "qnn":
+        raise UsageError(f"{graph.name} is quantised; netadapt takes float networks: quantise the result instead")
     if graph.level == "arch":
         if settings.train is None:
             raise UsageError(f"{graph.name} is an architecture without weights; train it first, or give a recipe")

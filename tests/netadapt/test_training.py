@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -16,9 +17,10 @@ from nascompiler.data.load import load_dataset
 from nascompiler.ir import UsageError, files, graph_cost
 from nascompiler.netadapt.report import save_report
 from nascompiler.netadapt.result import AdaptResult
-from nascompiler.netadapt.run import adapt
+from nascompiler.netadapt.run import adapt, executor_of
 from nascompiler.netadapt.scratch import with_new_weights
 from nascompiler.netadapt.tuning import ProposalTrainer, fine_tuned, short_recipe
+from nascompiler.passes import run_pipeline
 from nascompiler.search.executors import InProcess
 from nascompiler.search.failures import FailureClass, TrialFailure
 from nascompiler.search.study import Study
@@ -122,12 +124,40 @@ def test_from_an_architecture_to_a_trained_narrow_network(tmp_path, data):
         stricter.check()
 
 
+@pytest.mark.slow  # processes that import torch
+def test_processes_choose_what_one_alone_does(tmp_path, data):
+    settings = replace(SETTINGS, steps=4, step=0.15, decay=1.0, parallel=2)
+    texts = []
+    for parallel in (False, True):
+        folder = tmp_path / str(parallel)
+        alone = InProcess(ProposalTrainer(folder, data, short_recipe({}), 4))
+        with closing(executor_of(settings, folder, data) if parallel else alone) as executor:
+            result = adapt(settings, network, data, folder, executor, sources={"toy": Toy()}, measure=cannot_run)
+        texts.append(str(files.load(result.path)))
+    assert texts[0] == texts[1]
+
+
 def test_an_architecture_needs_a_recipe(tmp_path, data):
     trainer = ProposalTrainer(tmp_path, data, short_recipe({}), 4)
     with pytest.raises(UsageError, match="is an architecture without weights"):
         adapt(
             SETTINGS,
             lambda: api.load("tests/netadapt/small.nir"),
+            data,
+            tmp_path / "out",
+            InProcess(trainer),
+            sources={"toy": Toy()},
+            measure=cannot_run,
+        )
+
+
+def test_quantised_networks_are_refused(tmp_path, data):
+    quantized = run_pipeline(network(), "fold-batch-norm,quantize{samples=1}")
+    trainer = ProposalTrainer(tmp_path, data, short_recipe({}), 4)
+    with pytest.raises(UsageError, match="is quantised; netadapt takes float networks"):
+        adapt(
+            SETTINGS,
+            lambda: quantized,
             data,
             tmp_path / "out",
             InProcess(trainer),
