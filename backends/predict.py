@@ -47,7 +47,7 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
     tunings = (known_measurements() if known is None else known).tunings(calls, chosen.fingerprint)
     labels = node_labels(graph)
     rows = {key: known_row(nodes[0], chosen, tunings.get(key)) for key, nodes in calls.items()}
-    warm = _stays_in_cache(graph, chosen)
+    warm = stays_in_cache(graph, chosen)
     layers = []
     for key, nodes in calls.items():
         row = rows[key]
@@ -64,7 +64,7 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
     )
 
 
-def _stays_in_cache(graph: Graph, target: Target) -> bool:
+def stays_in_cache(graph: Graph, target: Target) -> bool:
     """Whether the weights and the activations that live at the same time fit into the second-level cache together."""
     constants = {value for node in graph.nodes for value in node.operands if value.is_constant}
     needed = sum(value.type.bytes for value in constants) + (peak_activation_bytes(graph) or 0)

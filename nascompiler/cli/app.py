@@ -11,12 +11,14 @@ import typer
 
 from nascompiler.cli import (
     bench,
+    codesign,
     compile,
     doctor,
     export,
     import_,
     inspect,
     latency_table,
+    netadapt,
     opt,
     passes,
     quantize,
@@ -55,6 +57,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "targets": targets.targets,
     "search": search.search,
     "study": study.study,
+    "netadapt": netadapt.netadapt,
+    "codesign": codesign.codesign,
     "train": train.train,
     "transfer": transfer.transfer,
     "spaces": spaces.spaces,
