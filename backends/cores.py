@@ -37,8 +37,8 @@ class CoreModel:
     """What estimates of cycles stand on.
 
     `processor` is the pipeline that llvm-mca simulates, right from LLVM `since_llvm` on. Cycles are those that a line
-    costs, from the second-level cache or from memory, met at random or as part of a stream, and that a branch costs
-    which was predicted wrongly. `origin` says where all that comes from.
+    costs, from the second-level cache, the third (0 where there is none) or from memory, met at random or as part of a
+    stream, and that a branch costs which was predicted wrongly. `origin` says where all that comes from.
     """
 
     processor: str
@@ -46,6 +46,8 @@ class CoreModel:
     in_order: bool
     l2_random_cycles: int
     l2_stream_cycles: int
+    l3_random_cycles: int
+    l3_stream_cycles: int
     memory_random_cycles: int
     memory_stream_cycles: int
     mispredict_cycles: int
@@ -183,6 +185,8 @@ def _core(family: str, name: str, known: _Files) -> Core:
         return read(table, field, lambda v: isinstance(v, str) and bool(v), "a text", at)
 
     model, emulator = (v if isinstance(v := data.get(t), dict) else {} for t in ("model", "emulator"))
+    if "l3" not in data.get("caches", {}):
+        model = {"l3_random_cycles": 0, "l3_stream_cycles": 0, **model}
     caches = v if isinstance(v := data.get("caches"), dict) else {}
     data = {**data, "caches": caches}
     features = read(data, "features", _are(str), "a list of texts")

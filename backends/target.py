@@ -171,7 +171,8 @@ def _choose_isa(wanted: str, declared: Iterable[Mapping[str, Any]], host: Host, 
             continue
         if data["architecture"] != host.architecture or not needed <= host.features:
             continue
-        for processor in [{"name": core.processor, "requires": []}] if core else data["processors"]:
+        own: list[Mapping[str, Any]] = [{"name": core.processor, "requires": []}] if core else data["processors"]
+        for processor in own:
             extra = frozenset(processor["requires"])
             if extra <= host.features:
                 return Isa(
