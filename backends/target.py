@@ -22,6 +22,9 @@ from nascompiler.ir.verify import Legality
 FORMAT = 1
 """Version of the data files this code reads."""
 
+EMULATED = "emulated"
+"""The value of the option `device` for which code runs in an emulator on this machine."""
+
 _SPELLING = re.compile(r"(?P<name>[\w-]+(?::[\w.-]+)?)(?:\{(?P<options>[^{}]*)\})?")
 
 
@@ -79,6 +82,21 @@ class Target:
         """A short hash of everything that generated code depends on; the number of threads is not part of it."""
         caches = [self.host.l1_data_bytes, self.host.l2_bytes]
         facts = [self.kind, self.isa.text, caches, *([self.core.name] if self.core else [])]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether code for it runs in an emulator: then times are estimates."""
+        return self.core is not None and self.options.get("device") == EMULATED
+
+    @property
+    def timing_fingerprint(self) -> str:
+        """A short hash of everything that times depend on: of estimates, the model of the core and what makes them."""
+        if not self.is_emulated:
+            return self.fingerprint
+        from nascompiler.backends.arm.estimate.tools import estimator_hash
+
+        facts = [self.fingerprint, repr(self.core), estimator_hash()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
