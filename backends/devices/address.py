@@ -12,9 +12,7 @@ EMULATED = "emulated"
 VARIABLE = "NASCOMPILER_DEVICE"
 """The device of all ARM targets that name none."""
 
-_REMOTE = re.compile(
-    r"(?P<tracker>tracker:)?(?P<host>[\w.-]+|\[[\da-fA-F:]+\]):(?P<port>\d{1,5})(?:/(?P<key>[\w.:-]+))?"
-)
+_REMOTE = re.compile(r"(?P<tracker>tracker:)?(?P<host>[\w.-]+):(?P<port>\d{1,5})(?:/(?P<key>[\w.:-]+))?")
 
 ACCEPTED = "emulated, HOST:PORT, HOST:PORT/KEY or tracker:HOST:PORT/KEY"
 
@@ -48,7 +46,7 @@ def parse_address(text: str) -> Address:
         raise UsageError(f"{text!r} names no device; accepted: {ACCEPTED}")
     if match["tracker"] and not match["key"]:
         raise UsageError(f"device {text!r}: a tracker is asked for a key: write {text}/KEY")
-    return Address(match["host"].strip("[]"), int(match["port"]), match["key"] or "", bool(match["tracker"]))
+    return Address(match["host"], int(match["port"]), match["key"] or "", bool(match["tracker"]))
 
 
 def device_of(option: str) -> Address:

@@ -39,7 +39,6 @@ class RemoteMachine:
         self._ask("setting threads", lambda: configure(_BIG_CORES_FIRST, threads))
         self._weights = [session.array(weight, SEND_PATIENCE_S) for weight in weights]
         self._inputs = [session.array(array, SEND_PATIENCE_S) for array in inputs]
-        self._ask("setting inputs", lambda: self._machine.set_input(_MAIN, *self._inputs, *self._weights))
 
     @property
     def is_lost(self) -> bool:
@@ -50,6 +49,8 @@ class RemoteMachine:
         """What the next steps compute with."""
         for place, array in zip(self._inputs, arrays, strict=True):
             self._ask("sending an input", lambda place=place, array=array: place.copyfrom(array))  # type: ignore[misc]
+        # the machine takes copies, of the weights too: by RPC there is no other way to hand over arguments
+        self._ask("setting inputs", lambda: self._machine.set_input(_MAIN, *self._inputs, *self._weights))
 
     def step(self) -> None:
         """Compute once."""
