@@ -36,13 +36,13 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
     """The latency of a network on one thread by what is `known`: the overlay and the base unless given.
 
     Kernels are assigned by the default pipeline unless the graph has them already. What TVM fuses is taken for the sum
-    of its parts, and what lies between the calls for nothing.
+    of its parts, and what lies between the calls for nothing. A sum of estimates is an estimate.
     """
     chosen = parse_target(target)
     if not any(node.op.dialect == "cpu" for node in graph.nodes):
         graph = run_pipeline(graph, default_pipeline(chosen))
     calls = timed_calls(graph)
-    tunings = (known_measurements() if known is None else known).tunings(calls, chosen.fingerprint)
+    tunings = (known_measurements() if known is None else known).tunings(calls, chosen.timing_fingerprint)
     labels = node_labels(graph)
     rows = {key: known_row(nodes[0], chosen, tunings.get(key)) for key, nodes in calls.items()}
     layers = []
@@ -53,7 +53,11 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
             layers += [LayerTime(labels[n], n.op.name, row.median_ns, c.macs or 0, c.bytes or 0) for n, c in costs]
     known_nodes = [(tunings[key], len(nodes)) for key, nodes in calls.items() if rows[key] is not None]
     return Prediction(
-        latency=Latency(Kind.PREDICTED, [sum(layer.ns for layer in layers)], layers=tuple(layers)),
+        latency=Latency(
+            Kind.ESTIMATED if chosen.is_emulated else Kind.PREDICTED,
+            [sum(layer.ns for layer in layers)],
+            layers=tuple(layers),
+        ),
         missing={key: tuple(labels[n] for n in nodes) for key, nodes in calls.items() if rows[key] is None},
         older=sum(count for tuning, count in known_nodes if not tuning.fresh),
         shipped=sum(count for tuning, count in known_nodes if tuning.shipped),

@@ -7,7 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import PurePath
@@ -92,11 +92,12 @@ class Target:
     @property
     def timing_fingerprint(self) -> str:
         """A short hash of everything that times depend on: of estimates, the model of the core and what makes them."""
-        if not self.is_emulated:
+        if self.core is None or not self.is_emulated:
             return self.fingerprint
         from nascompiler.backends.arm.estimate.tools import estimator_hash
 
-        facts = [self.fingerprint, repr(self.core), estimator_hash()]
+        core = replace(self.core, file="", description="", model=replace(self.core.model, origin=""))
+        facts = [self.fingerprint, repr(core), estimator_hash()]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:

@@ -33,7 +33,13 @@ class KernelMeasurer:
     """
 
     def __init__(
-        self, graph: Graph, target: Target, *, command: Sequence[str] = WORKER, patience_s: float = PATIENCE_S
+        self,
+        graph: Graph,
+        target: Target,
+        *,
+        command: Sequence[str] = WORKER,
+        patience_s: float = PATIENCE_S,
+        pinned: bool = True,
     ) -> None:
         self._patience_s = patience_s
         self._folder = tempfile.TemporaryDirectory(prefix="nascompiler-tune-")
@@ -41,7 +47,7 @@ class KernelMeasurer:
         save(graph, path)
         self.arguments = (str(path), str(target))
         """What any process that works on these calls is told: a file with the graph, and the target."""
-        self._worker = WorkerProcess([*command, *self.arguments], path.with_name("log.txt"), pinned=True)
+        self._worker = WorkerProcess([*command, *self.arguments], path.with_name("log.txt"), pinned=pinned)
 
     def __enter__(self) -> KernelMeasurer:
         return self
@@ -88,8 +94,9 @@ class KernelMeasurer:
                     outcome = Outcome(message["outcome"])
                     failures[message["failed"]] = Row(message["failed"], outcome, detail=message["detail"])
                 elif "rows" in message:
+                    kind = Kind(message.get("kind", Kind.MEASURED.value))
                     timed = [Row(**row, schedule=schedules.get(row["variant"], "")) for row in message["rows"]]
-                    return Tuning((*timed, *failures.values()), message["noise"], Kind.MEASURED, True)
+                    return Tuning((*timed, *failures.values()), message["noise"], kind, True)
                 else:
                     break
             lost, how = self._worker.end()

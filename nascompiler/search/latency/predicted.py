@@ -5,8 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.measure import Kind
-from nascompiler.backends.measure.kernels import KernelMeasurer
+from nascompiler.backends.measure.timing import kernel_measurer
 from nascompiler.backends.predict import predict, timed_calls
 from nascompiler.backends.store import Measurements, known_measurements
 from nascompiler.backends.target import parse_target
@@ -34,7 +33,7 @@ class PredictedLatency:
         complete: bool = True,
         error: float | None = None,
         known: Measurements | None = None,
-        measurer: MeasurerFactory = KernelMeasurer,
+        measurer: MeasurerFactory = kernel_measurer,
     ) -> None:
         self.target = target
         self._parsed = parse_target(target)
@@ -61,7 +60,7 @@ class PredictedLatency:
             spread = sum(self._spreads(assigned))
         else:
             spread = self._error * found.latency.median_ns
-        return TargetLatency(found.latency.median_ns, Kind.PREDICTED, spread, 0, len(found.missing))
+        return TargetLatency(found.latency.median_ns, found.latency.kind, spread, 0, len(found.missing))
 
     def _measure(self, graph: Graph, keys: list[str]) -> None:
         calls = {key: KernelCall.of(nodes[0]) for key, nodes in timed_calls(graph).items() if key in set(keys)}
