@@ -207,6 +207,4 @@ def _add_dots_by_lane(
 
 def _groups(e: Emitter, x: Pointer, count: int, dots: Dots) -> Vector:
     """So many groups of a row, each in a lane."""
-    if dots.group == 1:
-        return e.load(x, count)
-    return e.bits(e.load(x, count * dots.group), DType.I32)
+    return e.load(x, count) if dots.group == 1 else e.load_quads(x, count)

@@ -393,6 +393,11 @@ class Emitter:
         scalar = self.builder.load(pointer.address, align=1, typ=_I32)
         return Vector(self, self._splat(scalar, lanes), DType.I32)
 
+    def load_quads(self, pointer: Pointer, lanes: int) -> Vector:
+        """Neighbouring bytes, at any address, four to each 32-bit integer."""
+        value = self.builder.load(pointer.address, align=1, typ=ir.VectorType(_I32, lanes))
+        return Vector(self, value, DType.I32)
+
     def splat_lane(self, vector: Vector, lane: int, lanes: int) -> Vector:
         """One lane of a vector in all lanes; on ARM no instruction where the result is multiplied."""
         return self.shuffle(vector, vector, [lane] * lanes)
@@ -452,7 +457,8 @@ class Emitter:
                 "llvm.aarch64.neon.sdot.v4i32.v16i8",
                 ir.FunctionType(sums.value.type, [sums.value.type, *[ir.VectorType(_I8, 16)] * 2]),
             )
-            bytes = [self.bits(x, DType.I8).value for x in (unsigned, signed)]
+            # LLVM knows the second operand only as one that may be a lane
+            bytes = [self.bits(x, DType.I8).value for x in (signed, unsigned)]
             return Vector(self, self.builder.call(function, [sums.value, *bytes]), DType.I32)
         return self._intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * sums.lanes}", sums, unsigned, signed)
 
