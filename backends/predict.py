@@ -11,7 +11,7 @@ from nascompiler.backends.cpu.placement import is_view
 from nascompiler.backends.measure.latency import Kind, Latency, LayerTime
 from nascompiler.backends.store import Measurements, Row, Tuning, known_measurements
 from nascompiler.backends.target import Target, parse_target
-from nascompiler.ir.cost import node_cost
+from nascompiler.ir.cost import NodeCost, node_cost
 from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.labels import node_labels
 from nascompiler.passes.infrastructure.manager import run_pipeline
@@ -50,7 +50,7 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
         row = rows[key]
         if row is not None:
             costs = [(node, node_cost(node)) for node in nodes]
-            layers += [LayerTime(labels[n], n.op.name, row.median_ns, c.macs or 0, c.bytes or 0) for n, c in costs]
+            layers += [layer_time(labels[n], n.op.name, row, c) for n, c in costs]
     known_nodes = [(tunings[key], len(nodes)) for key, nodes in calls.items() if rows[key] is not None]
     return Prediction(
         latency=Latency(
@@ -61,6 +61,21 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
         missing={key: tuple(labels[n] for n in nodes) for key, nodes in calls.items() if rows[key] is None},
         older=sum(count for tuning, count in known_nodes if not tuning.fresh),
         shipped=sum(count for tuning, count in known_nodes if tuning.shipped),
+    )
+
+
+def layer_time(name: str, op: str, row: Row, cost: NodeCost) -> LayerTime:
+    """The time of a node by the row of the variant that computes it."""
+    compute, memory = row.cycles.get("compute"), row.cycles.get("memory")
+    return LayerTime(
+        name,
+        op,
+        row.median_ns,
+        cost.macs or 0,
+        cost.bytes or 0,
+        kernel=row.variant,
+        compute_cycles=compute,
+        memory_cycles=memory,
     )
 
 

@@ -17,11 +17,16 @@ from nascompiler.backends.tvm_adapter.steps import Argument, Step, Steps
 from nascompiler.ir.types import Array
 
 _ARENA = 0x10_0000_0000
-_ARENA_BYTES = 8 << 30
 _STACK_END = _ARENA + (8 << 20)
-_SCRATCH_END = _ARENA + (1 << 30)
+_SCRATCH_END = _ARENA + (128 << 20)
 _FIRST_ARRAY = _SCRATCH_END
 """Everything lies at the same addresses in every run, so that the caches do the same."""
+
+_MARGIN = 1 << 16
+"""Memory behind the last array: kernels read past the end of weights."""
+
+_MOST_BYTES = 4 << 30
+"""More than any call of a mobile network takes."""
 
 LIBRARY = "code.so"
 
@@ -62,10 +67,10 @@ def run_profiled(
     """
     for name, tool in (("plugin.so", tools.plugin()), ("runner", tools.runner())):
         (folder / name).symlink_to(tool)  # names that are the same everywhere: they stand in the program's memory
-    command = [tools.emulator(), "-cpu", core.emulator.cpu, "-L", tools.SYSROOT]
-    command += ["-plugin", ",".join(["./plugin.so", "out=profile.txt", *_plugin_options(core)])]
-    command += ["./runner", "job.txt"]
     job = _Job(program, folder)
+    command = [tools.emulator(), "-cpu", core.emulator.cpu, "-L", tools.SYSROOT]
+    command += ["-plugin", ",".join(["./plugin.so", "out=profile.txt", *job.plugin_options(core)])]
+    command += ["./runner", "job.txt"]
     (folder / "job.txt").write_text(job.text(inputs, weights), encoding="ascii")
     try:
         # no environment: what stands there moves the stack of the program
@@ -93,25 +98,25 @@ def run_profiled(
     return Run(job.outputs(), profiles[0])
 
 
-def _plugin_options(core: Core) -> list[str]:
-    options = [f"arena={_ARENA:x}:{_ARENA + _ARENA_BYTES:x}", f"line={core.line_bytes}"]
-    for number, cache in enumerate([core.l1_data, core.l2, *([core.l3] if core.l3 else [])], start=1):
-        options.append(f"l{number}={cache.bytes // core.line_bytes // cache.ways}:{cache.ways}")
-    return options
-
-
 class _Job:
     """The file that tells the runner what to do."""
 
     def __init__(self, program: Steps, folder: Path) -> None:
         self._program, self._folder = program, folder
-        self._addresses = _addresses(program)
+        self._addresses, self._end = _addresses(program)
         self._lines: list[str] = []
         self._tensors = 0
 
+    def plugin_options(self, core: Core) -> list[str]:
+        """What the plugin has to know: where the arrays are, and the caches."""
+        options = [f"arena={_ARENA:x}:{self._end:x}", f"line={core.line_bytes}"]
+        for number, cache in enumerate([core.l1_data, core.l2, *([core.l3] if core.l3 else [])], start=1):
+            options.append(f"l{number}={cache.bytes // core.line_bytes // cache.ways}:{cache.ways}")
+        return options
+
     def text(self, inputs: Sequence[Array], weights: Sequence[Array]) -> str:
         program = self._program
-        self._say("arena", f"{_ARENA:#x}", _ARENA_BYTES)
+        self._say("arena", f"{_ARENA:#x}", self._end - _ARENA)
         self._say("stack", f"{_STACK_END:#x}", f"{_STACK_END:#x}", f"{_SCRATCH_END:#x}")
         self._say("library", f"./{LIBRARY}")
         given = [*inputs, *weights]
@@ -165,8 +170,11 @@ class _Job:
         self._lines.append(" ".join(map(str, words)))
 
 
-def _addresses(program: Steps) -> list[int]:
-    """Where each array lies: those that hold activations first, so that weights of another size do not move them."""
+def _addresses(program: Steps) -> tuple[list[int], int]:
+    """Where each array lies, and the end of all memory.
+
+    Activations come first, so that weights of another size do not move them.
+    """
     count = len(program.arrays)
     weights = range(program.inputs, program.inputs + program.weights)
     order = [*range(program.inputs), *range(program.inputs + program.weights, count), *weights]
@@ -175,6 +183,7 @@ def _addresses(program: Steps) -> list[int]:
     for index in order:
         places[index] = end
         end += -(-program.arrays[index].bytes // _ALIGNMENT) * _ALIGNMENT
-    if end + _ALIGNMENT > _ARENA + _ARENA_BYTES:
+    end += _MARGIN
+    if end - _FIRST_ARRAY > _MOST_BYTES:
         raise DeviceError(f"a kernel call on arrays of {end - _FIRST_ARRAY} bytes is too large to be profiled")
-    return places
+    return places, end

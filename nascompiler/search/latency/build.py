@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from nascompiler.backends.cpu.call_graph import call_graph, with_random_constants
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import TuningError
@@ -14,7 +15,6 @@ from nascompiler.backends.measure.timing import kernel_measurer, new_session
 from nascompiler.backends.store import Row, Tuning
 from nascompiler.backends.target import Target
 from nascompiler.ir import Graph
-from nascompiler.search.latency.collection import call_graph, with_random_constants
 from nascompiler.search.latency.table import LatencyTable, used_row
 
 SECONDS_PER_CALL = 0.3
