@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from math import inf
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -44,13 +45,13 @@ class CoreModel:
     processor: str
     since_llvm: int
     in_order: bool
-    l2_random_cycles: int
-    l2_stream_cycles: int
-    l3_random_cycles: int
-    l3_stream_cycles: int
-    memory_random_cycles: int
-    memory_stream_cycles: int
-    mispredict_cycles: int
+    l2_random_cycles: float
+    l2_stream_cycles: float
+    l3_random_cycles: float
+    l3_stream_cycles: float
+    memory_random_cycles: float
+    memory_stream_cycles: float
+    mispredict_cycles: float
     origin: str
 
 
@@ -215,7 +216,7 @@ def _core(family: str, name: str, known: _Files) -> Core:
             origin=str(text("origin", model, "model.")).strip(),
             since_llvm=read(model, "since_llvm", _is_positive, "a positive integer", "model."),
             in_order=read(model, "in_order", _is_bool, "true or false", "model."),
-            **{f: read(model, f, _is_count, "an integer of at least 0", "model.") for f in cycles},
+            **{f: read(model, f, _is_cycles, "a number of at least 0", "model.") for f in cycles},
         ),
     }
     read(fields, "cores", _is_positive, "a positive integer")
@@ -246,8 +247,8 @@ def _is_positive(value: Any) -> bool:
     return type(value) is int and value > 0
 
 
-def _is_count(value: Any) -> bool:
-    return type(value) is int and value >= 0
+def _is_cycles(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < inf
 
 
 def _is_bool(value: Any) -> bool:
