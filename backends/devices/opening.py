@@ -31,9 +31,11 @@ _HWCAP2 = {1: "sve2", 13: "i8mm", 14: "bf16"}
 
 @dataclass(frozen=True)
 class Description:
-    """What a device says of itself: features, clock in kHz now and at most (0: not told), governor, kernel."""
+    """What a device says of itself: features, version of tvm-ffi, clock in kHz now and at most (0: not told), governor,
+    kernel."""
 
     features: frozenset[str]
+    version: str
     clock_khz: int
     most_khz: int
     governor: str
@@ -89,10 +91,10 @@ def read_description(text: str) -> Description:
     first, _, rest = text.partition("\n")
     words = first.split()
     try:
-        name, low, high = words
+        name, low, high, runtime = words
         bits, more = int(low, 16), int(high, 16)
     except ValueError:
-        name = ""
+        name = runtime = ""
     if name != "hwcap":
         raise DeviceError(f"the device describes itself as {text[:80]!r}, which cannot be read")
     features = {f for bit, f in _HWCAP.items() if bits >> bit & 1} | {
@@ -104,6 +106,7 @@ def read_description(text: str) -> Description:
         files[path.rpartition("/")[2]] = content.strip()
     return Description(
         frozenset(features),
+        runtime,
         _number(files, "scaling_cur_freq"),
         _number(files, "cpuinfo_max_freq"),
         files.get("scaling_governor", ""),

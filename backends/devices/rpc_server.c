@@ -3,10 +3,10 @@
  *
  *   rpc_server FOLDER [--address A] [--port N] [--key KEY] [--once]
  *
- * It binds to the loopback interface unless told otherwise, and prints "port N" when it listens. One session at a time:
- * each is a process of its own with a folder of its own in FOLDER, so that a crash ends the session and nothing else; with
- * --once the only session is this process. A client that sends another key is refused. "-timeout=S" behind the key, as
- * TVM's client sends it, ends the session after so many seconds.
+ * It binds to the loopback interface unless told otherwise, and prints "port N" when it listens, "begin I" and "end I"
+ * around session I. One session at a time: each is a process of its own with a folder of its own in FOLDER, so that a
+ * crash ends the session and nothing else; with --once the only session is this process. A client that sends another key
+ * is refused. "-timeout=S" behind the key, as TVM's client sends it, ends the session after so many seconds.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -113,7 +113,10 @@ static int describe(void *self, const TVMFFIAny *arguments, int32_t count, TVMFF
                                 "/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "/proc/version"};
   static char text[1 << 16];
   /* the features as the system tells them to programs: under an emulator its files are about another processor */
-  size_t used = snprintf(text, sizeof text, "hwcap %lx %lx\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
+  TVMFFIVersion version;
+  TVMFFIGetVersion(&version);
+  size_t used = snprintf(text, sizeof text, "hwcap %lx %lx %u.%u.%u\n", getauxval(AT_HWCAP), getauxval(AT_HWCAP2),
+                         version.major, version.minor, version.patch);
   for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
     used += snprintf(text + used, sizeof text - used, "== %s\n", files[i]);
     FILE *file = fopen(files[i], "r");
@@ -255,6 +258,10 @@ int main(int count, char **words) {
     }
     pid_t child = fork();
     if (child < 0) fail("fork");
+    if (child > 0) {
+      printf("begin %d\n", session);
+      fflush(stdout);
+    }
     if (child == 0) {
       close(listener);
       serve(client, seconds);
@@ -265,5 +272,7 @@ int main(int count, char **words) {
     waitpid(child, &status, 0);
     if (WIFSIGNALED(status)) fprintf(stderr, "session %d ended by signal %d\n", session, WTERMSIG(status));
     empty_folder(folder);
+    printf("end %d\n", session);
+    fflush(stdout);
   }
 }

@@ -6,6 +6,7 @@ are fetched once, by `make setup` or `nascompiler device setup`; their hashes ar
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import subprocess
@@ -174,7 +175,10 @@ def server_program(architecture: str) -> Path:
     return cached_file(f"devices/rpc_server-{architecture}-{hashlib.sha256(text).hexdigest()[:16]}", write)[0]
 
 
-@lru_cache(maxsize=4)
-def runtime_versions() -> str:
-    """The versions of the runtime, for messages."""
-    return ", ".join(f"{package} {version}" for package, version in ACCEPTED.items())
+@lru_cache(maxsize=1)
+def own_version() -> str:
+    """What the tvm-ffi that is installed here calls its version, which is not that of its package."""
+    library = ctypes.CDLL(str(_own_runtime() / "libtvm_ffi.so"))
+    numbers = (ctypes.c_uint32 * 3)()
+    library.TVMFFIGetVersion(numbers)
+    return ".".join(map(str, numbers))

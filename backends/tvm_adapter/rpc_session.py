@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 CONNECT_PATIENCE_S = 30.0
 
-_KEY_MISMATCH = re.compile("mismatch", re.IGNORECASE)
+_KEY_MISMATCH = re.compile("mismatch|cannot find server that matches key", re.IGNORECASE)
 
 
 class Session:
@@ -131,6 +131,16 @@ def connect_by_tracker(host: str, port: int, key: str, seconds: float, patience_
         return tracker.request(key, session_timeout=seconds, max_retry=1)
 
     return _connected(f"{key} of the tracker {host}:{port}", request, patience_s)
+
+
+def tracked_devices(host: str, port: int) -> list[tuple[str, int, int]]:
+    """The devices that a tracker knows: key, how many are free, how many requests wait."""
+    _reach(host, port)
+    try:
+        known = rpc.connect_tracker(host, port).summary()["queue_info"]
+    except (RuntimeError, OSError, ValueError, KeyError) as error:
+        raise DeviceLostError(f"{host}:{port} does not answer as a tracker of TVM does: {error}") from None
+    return [(key, int(entry.get("free", 0)), int(entry.get("pending", 0))) for key, entry in sorted(known.items())]
 
 
 def _names(known: Mapping[str, Any]) -> str:
