@@ -106,6 +106,13 @@ class Artifact:
         views = self._program.outputs
         return {spec.name: np.array(view) for spec, view in zip(self.outputs, views, strict=True)}
 
+    def close(self) -> None:
+        """Let go of a device, if it runs on one; the next run reaches it again."""
+        from nascompiler.backends.devices.program import DeviceProgram
+
+        if isinstance(self._program, DeviceProgram):
+            self._program.close()
+
     def profile(self) -> tuple[list[LayerTime], int]:
         """One step under the clock: a row for each kernel call in order, and the total in ns, clock included."""
         times = self._program.timed_step(self._symbols)
@@ -116,6 +123,17 @@ class Artifact:
             for call, ns in zip(self.manifest.calls, times.calls, strict=True)
         ]
         return rows, times.total
+
+    def time_steps(self, repeats: int, least_ms: int) -> list[float]:
+        """Times of one step on a board in ns, by its clock: each the mean of as many in a row as take `least_ms`.
+
+        Raises UsageError for a program of this process, which is timed in turns with others, and for an emulator.
+        """
+        from nascompiler.backends.devices.program import DeviceProgram
+
+        if not isinstance(self._program, DeviceProgram):
+            raise UsageError(f"{self.folder} runs in this process: `nascompiler bench` times it")
+        return self._program.time_steps(repeats, least_ms)
 
     def source_graph(self) -> Graph:
         """The graph as it was compiled from; raises ModelError when its files were changed."""

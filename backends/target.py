@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import Any
 
 from nascompiler.backends.cores import Core, core_names, find_core
+from nascompiler.backends.devices.address import device_of
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import Host, detect_host
 from nascompiler.ir.errors import UsageError, choices_text, unknown
@@ -21,9 +22,6 @@ from nascompiler.ir.verify import Legality
 
 FORMAT = 1
 """Version of the data files this code reads."""
-
-EMULATED = "emulated"
-"""The value of the option `device` for which code runs in an emulator on this machine."""
 
 _SPELLING = re.compile(r"(?P<name>[\w-]+(?::[\w.-]+)?)(?:\{(?P<options>[^{}]*)\})?")
 
@@ -87,7 +85,7 @@ class Target:
     @property
     def is_emulated(self) -> bool:
         """Whether code for it runs in an emulator: then times are estimates."""
-        return self.core is not None and self.options.get("device") == EMULATED
+        return self.core is not None and device_of(str(self.options["device"])).is_emulated
 
     @property
     def timing_fingerprint(self) -> str:

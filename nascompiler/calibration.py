@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import isfinite
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ def _faults(line: Any) -> list[str]:
     if not isinstance(line.get("model"), str):
         found.append(f"model is {line.get('model')!r}, which must be a name or a file")
     time = line.get("median_ns")
-    if type(time) not in (int, float) or not isfinite(time) or time <= 0:
+    if not isinstance(time, (int, float)) or isinstance(time, bool) or not 0 < time < inf:
         found.append(f"median_ns is {time!r}, which must be a time in ns")
     return found
 

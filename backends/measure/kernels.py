@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from types import TracebackType
 
+from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.measure.interleaved import PATIENCE
 from nascompiler.backends.measure.latency import Kind
 from nascompiler.backends.measure.worker_process import WorkerProcess
@@ -76,7 +77,7 @@ class KernelMeasurer:
         """Every variant of a call but those to `skip`, timed in turns for about `seconds` in all; failures are rows.
 
         `only` limits the variants; `schedules` are more of them, by name, for the definition of the call.
-        Raises DeviceError when no worker can be started.
+        Raises DeviceError when no worker can be started, and when a board has gone.
         """
         failures: dict[str, Row] = {}
         schedules = schedules or {}
@@ -93,6 +94,8 @@ class KernelMeasurer:
                 elif "failed" in message:
                     outcome = Outcome(message["outcome"])
                     failures[message["failed"]] = Row(message["failed"], outcome, detail=message["detail"])
+                elif "gone" in message:
+                    raise DeviceError(f"the device cannot be reached any more: {message['gone']}")
                 elif "rows" in message:
                     kind = Kind(message.get("kind", Kind.MEASURED.value))
                     timed = [Row(**row, schedule=schedules.get(row["variant"], "")) for row in message["rows"]]

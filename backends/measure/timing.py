@@ -1,8 +1,9 @@
-"""How the times of kernel calls come about on a target: measured on this machine, or estimated."""
+"""How the times of kernel calls come about on a target: measured, on this machine or on a board, or estimated."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,8 @@ from nascompiler.ir.graph import Graph
 
 ESTIMATE_WORKER = (sys.executable, "-m", "nascompiler.backends.arm.estimate.worker")
 
+DEVICE_WORKER = (sys.executable, "-m", "nascompiler.backends.devices.kernel_worker")
+
 _ESTIMATE_PATIENCE_S = 900.0
 """How long a variant may take in the emulator, and to be compiled and modelled."""
 
@@ -27,8 +30,10 @@ def timing_kind(target: Target) -> Kind:
 
 def kernel_measurer(graph: Graph, target: Target) -> KernelMeasurer:
     """Who tells the times of a graph's calls on a target; raises DeviceError where something is missing for it."""
-    if not target.is_emulated:
+    if target.core is None:
         return KernelMeasurer(graph, target)
+    if not target.is_emulated:
+        return KernelMeasurer(graph, target, command=DEVICE_WORKER, pinned=False)
     from nascompiler.backends.arm.estimate.estimator import Estimator
 
     Estimator(target)  # says at once what is missing
@@ -48,8 +53,23 @@ def new_session(target: Target) -> Session:
 
 
 def _conditions(target: Target) -> dict[str, Any]:
-    if not target.is_emulated:
+    if target.core is None:
         return environment(threads=1).to_json()
+    if not target.is_emulated:
+        return device_conditions(target)
     from nascompiler.backends.arm.estimate.estimator import Estimator
 
     return Estimator(target).environment
+
+
+def device_conditions(target: Target) -> dict[str, Any]:
+    """What a board says of itself: clock, governor, system; raises DeviceError when it does not answer."""
+    from nascompiler.backends.devices.address import device_of
+    from nascompiler.backends.devices.opening import describe_device, open_session
+
+    assert target.core is not None, target
+    address = device_of(str(target.options["device"]))
+    with open_session(target.core, address) as session:
+        described = describe_device(session)
+    told = {} if described is None else {**asdict(described), "features": sorted(described.features)}
+    return {"device": str(address), "core": target.core.name, **told}

@@ -9,8 +9,8 @@ The lines that it and its parent exchange, each a JSON object:
     worker -> {"rows": [{"variant": ..., "median_ns": ..., ...}], "noise": ...}     the call is done
 
 `only` and `schedules` may be left out: all variants that are not to be skipped, and no schedules. Rows that were not
-measured come with their "kind". A crash or a hang is the last thing announced; the parent starts another worker and
-skips that variant.
+measured come with their "kind". A worker for a board says {"gone": WORDS} when there is none any more. A crash or a
+hang is the last thing announced; the parent starts another worker and skips that variant.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ def estimate_artifact(
         if node in calls.get(key, ()):
             layers.append(layer_time(labels[node], node.op.name, rows[key], node_cost(node)))
     latency = Latency(Kind.ESTIMATED, [sum(layer.ns for layer in layers)], layers=tuple(layers))
-    return latency, _environment(target, session)
+    return latency, model_environment(target, session)
 
 
 def _rows(
@@ -97,10 +97,11 @@ def joined(before: Tuning | None, new: Tuning) -> Tuning:
     return Tuning(tuple(gains.get(name, row) for name, row in rows.items()), noise, new.kind, True)
 
 
-def _environment(target: Target, session: Session) -> Environment:
+def model_environment(target: Target, session: Session | None = None) -> Environment:
     """The core and its model in the place of a machine and its state."""
     core = target.core
     assert core is not None, target
+    session = new_session(target) if session is None else session
     model = f"LLVM {session.environment['llvm']}'s model of {core.model.processor}"
     return Environment(
         cpu=f"{core.name} by {model}",

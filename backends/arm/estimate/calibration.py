@@ -68,7 +68,7 @@ class Calibration:
 
     def mean_error(self, which: str) -> float:
         """The mean size of (estimated over measured, less 1), `which` being before, after or left_out."""
-        errors = [abs(getattr(r, f"{which}_ns") / r.measured_ns - 1) for r in self.residuals]
+        errors: list[float] = [abs(getattr(r, f"{which}_ns") / r.measured_ns - 1) for r in self.residuals]
         return sum(errors) / len(errors)
 
 

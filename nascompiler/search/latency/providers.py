@@ -10,6 +10,7 @@ from nascompiler.backends.measure import Kind
 from nascompiler.backends.target import parse_target
 from nascompiler.ir.errors import UsageError, choices_text, unknown
 from nascompiler.search.interfaces import LatencySource
+from nascompiler.search.latency.boards import BoardLatency
 from nascompiler.search.latency.check import kept_error
 from nascompiler.search.latency.measured import MeasuredLatency
 from nascompiler.search.latency.predicted import PredictedLatency
@@ -50,7 +51,7 @@ class HostLatency:
         return PredictedLatency(target, error=error)
 
 
-class ArmLatency:
+class EmulatedLatency:
     """A core that is not here: estimates of kernel calls, added up."""
 
     kinds = frozenset({Kind.ESTIMATED})
@@ -59,13 +60,22 @@ class ArmLatency:
         return PredictedLatency(target, error=0.0)  # what an estimate errs by is no noise: it is the same every time
 
 
+class DeviceLatency:
+    """A board: sums of kernel calls that were timed there, and networks timed whole."""
+
+    kinds = frozenset({Kind.PREDICTED, Kind.MEASURED})
+
+    def source(self, target: str, kind: Kind, *, space: str | None = None) -> LatencySource:
+        return BoardLatency(target) if kind is Kind.MEASURED else PredictedLatency(target)
+
+
 def provider(target: str) -> LatencyProvider:
     """Who tells latencies of a target; raises UsageError, listing what there is, where nobody does."""
     kind = re.split(r"[:{]", target.strip(), maxsplit=1)[0]
     if kind == "cpu":
         return HostLatency()
-    if kind == "arm" and parse_target(target).is_emulated:
-        return ArmLatency()
+    if kind == "arm":
+        return EmulatedLatency() if parse_target(target).is_emulated else DeviceLatency()
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if kind not in points:
         raise unknown("target with latencies", kind, ["arm", "cpu", *points])

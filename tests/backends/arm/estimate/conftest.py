@@ -11,9 +11,13 @@ from nascompiler.backends.arm.estimate.tools import INSTALL
 TOOLS = ("qemu-aarch64", "aarch64-linux-gnu-gcc", "gcc", "llvm-mca-19", "llvm-mc-19")
 
 
+def missing_tools() -> list[str]:
+    """What estimates need and is not installed."""
+    return [tool for tool in TOOLS if which(tool) is None]
+
+
 @pytest.fixture
 def _tools() -> None:
     """Skips where something is missing."""
-    missing = [tool for tool in TOOLS if which(tool) is None]
-    if missing:
+    if missing := missing_tools():
         pytest.skip(f"{', '.join(missing)} missing: {INSTALL}")
