@@ -225,11 +225,14 @@ def compile(
     return artifact
 
 
-def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact:
-    """A compiled artifact from its folder, checked against its manifest and this machine."""
+def load_artifact(folder: str | Path, *, threads: int | None = None, device: str | None = None) -> Artifact:
+    """A compiled artifact from its folder, checked against its manifest and this machine.
+
+    One for ARM runs on a `device`: `emulated`, `HOST:PORT[/KEY]` or `tracker:HOST:PORT/KEY`, by default its target's.
+    """
     from nascompiler.backends.artifact import load_artifact as load_from
 
-    return load_from(folder, threads=threads)
+    return load_from(folder, threads=threads, device=device)
 
 
 def verify(
