@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-import numpy as np
-
+from nascompiler.backends.tpu.isa.opcodes import ELEMENTWISE
 from nascompiler.backends.tpu.machine import Machine
 from nascompiler.ir.graph import Node, Value
 from nascompiler.ir.types import DType
@@ -66,7 +65,7 @@ def _sum(node: Node, machine: Machine) -> str | None:
 
 
 def _elementwise(node: Node, machine: Machine) -> str | None:
-    if not machine.has("vector"):
+    if ELEMENTWISE not in machine.extensions:
         return "element-wise arithmetic is an extension that this variant lacks"
     a, b = (v.type.static_shape for v in node.operands)
     if a == b or broadcast_of(node) is not None:
@@ -111,9 +110,14 @@ def _split(node: Node, machine: Machine) -> str | None:
 
 
 def _slice(node: Node, machine: Machine) -> str | None:
-    rank = node.operands[0].type.rank
-    if rank is None or any(axis % rank != rank - 1 for axis in node["axes"]) or any(s != 1 for s in node["steps"]):
+    shape = node.operands[0].type.static_shape
+    if any(step < 0 for step in node["steps"]):
+        return "it selects backwards"
+    cuts = slice_ranges(node)
+    if len(shape) != 4 and any(len(cuts[axis]) != size for axis, size in enumerate(shape[:-1])):
         return "it selects along other axes than channels"
+    if len(cuts[0]) != shape[0] or cuts[-1].step != 1:
+        return "it selects among images, or channels at a distance"
     return None
 
 
@@ -146,13 +150,12 @@ SUPPORTED = tuple(_CHECKS)
 """Ops with a rule, by their names without dialect."""
 
 
-def slice_bounds(node: Node) -> tuple[int, int]:
-    """First channel and number of channels that an `nn.slice` along channels keeps."""
-    channels = node.operands[0].type.static_shape[-1]
-    kept = range(channels)
-    for start, end in zip(node["starts"], node["ends"], strict=True):
-        kept = kept[int(np.clip(start, -channels, channels)) : int(np.clip(end, -channels, channels))]
-    return (kept.start if len(kept) else 0), len(kept)
+def slice_ranges(node: Node) -> list[range]:
+    """The indices that an `nn.slice` keeps along each axis."""
+    kept = [range(size) for size in node.operands[0].type.static_shape]
+    for axis, start, end, step in zip(node["axes"], node["starts"], node["ends"], node["steps"], strict=True):
+        kept[axis] = kept[axis][start:end:step]
+    return kept
 
 
 def activations_of(node: Node) -> tuple[Value, ...]:

@@ -65,10 +65,14 @@ class SumWork(Work):
 
 @dataclass(frozen=True, eq=False)
 class ElementwiseWork(Work):
-    """add, mul, requantize, lookup or copy. With `broadcast`, the second operand has one pixel for each image."""
+    """add, mul, requantize, lookup or copy.
+
+    With `broadcast`, the second operand read has one pixel for each image; `swapped` says that it is the node's first.
+    """
 
     kind: str
     broadcast: bool = False
+    swapped: bool = False
     lookup: Node | None = None
 
 
