@@ -136,7 +136,7 @@ def parse_machine(text: str | Machine) -> Machine:
     match = _SPELLING.fullmatch(text.strip())
     if match is None:
         raise UsageError(
-            f"cannot read target {text!r}; accepted: one of {choices_text(machine_names())}, or tpu:NAME{{option=value}}"
+            f"cannot read target {text!r}; accepted: {choices_text(machine_names())}, and overrides: NAME{{option=value}}"
         )
     data = describe_machine(match["name"])
     power = data.get("power")
@@ -195,7 +195,8 @@ def _faults(m: Machine) -> list[str]:
 
 
 def _cycles_per_byte(clock_hz: int, bytes_per_s: int) -> Fraction:
-    return Fraction(clock_hz, bytes_per_s) if bytes_per_s else Fraction(0)
+    # Denominators are kept small enough for 64-bit counts of fractions of cycles.
+    return Fraction(clock_hz, bytes_per_s).limit_denominator(1 << 24) if bytes_per_s else Fraction(0)
 
 
 def _quantity(unit: str) -> Callable[[str, str], int]:

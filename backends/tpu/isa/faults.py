@@ -147,9 +147,9 @@ def _activation(row: NDArray[np.int64], r: NDArray[np.int64], index: int, found:
         if function > Function.RELU6 or (out != 4 and function > Function.HARD_SIGMOID):
             return _report(found, total, index, FaultKind.FUNCTION, function, out)
     is_copy = opcode == Opcode.VEC and row[t.SHORT] == VecFunction.COPY
-    if out != 4 and not is_copy and not (opcode == Opcode.POL and not row[t.FLAGS] & _AVERAGE):
-        if not _TYPE_LOW[value] <= r[R.A_LOW] <= r[R.A_HIGH] <= _TYPE_HIGH[value]:
-            return _report(found, total, index, FaultKind.LIMITS, r[R.A_LOW], r[R.A_HIGH])
+    has_limits = out != 4 and not is_copy and not (opcode == Opcode.POL and not row[t.FLAGS] & _AVERAGE)
+    if has_limits and not _TYPE_LOW[value] <= r[R.A_LOW] <= r[R.A_HIGH] <= _TYPE_HIGH[value]:
+        return _report(found, total, index, FaultKind.LIMITS, r[R.A_LOW], r[R.A_HIGH])
     return total
 
 

@@ -138,9 +138,9 @@ def find_needs(
         if not trust:
             for other in range(4):
                 for implied in range(4):
-                    if other != implied and needed[other] and needed[implied]:
-                        if clocks[other, needed[other], implied] >= needed[implied]:
-                            needed[implied] = 0
+                    both = other != implied and needed[other] and needed[implied]
+                    if both and clocks[other, needed[other], implied] >= needed[implied]:
+                        needed[implied] = 0
         for other in range(4):
             if needed[other]:
                 needs[total, 0] = i
