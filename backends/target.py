@@ -21,6 +21,9 @@ from nascompiler.ir.verify import Legality
 FORMAT = 1
 """Version of the data files this code reads."""
 
+_TPU = "tpu:"
+"""How the targets begin whose data are machines, see `nascompiler.backends.tpu.machine`."""
+
 _SPELLING = re.compile(r"(?P<name>[\w-]+(?::[\w.-]+)?)(?:\{(?P<options>[^{}]*)\})?")
 
 
@@ -79,15 +82,28 @@ class Target:
 
 def target_names() -> list[str]:
     """The names of all targets there are."""
-    return sorted(_data_files())
+    from nascompiler.backends.tpu.machine import machine_names
+
+    return sorted([*_data_files(), *machine_names()])
 
 
 def describe(name: str) -> Mapping[str, Any]:
     """The contents of a target's data file; raises UsageError when there is none of that name."""
     known = _data_files()
+    if name.startswith(_TPU):
+        return _machine_data(name)
     if name not in known:
-        raise unknown("target", name, known)
+        raise unknown("target", name, target_names())
     return known[name]
+
+
+def _machine_data(name: str) -> Mapping[str, Any]:
+    """The data of a TPU in the form of a target's: what it is, and options with their defaults."""
+    from nascompiler.backends.tpu.machine import describe_machine, option_names
+
+    data = describe_machine(name)
+    options = {option: {"default": data["machine"][option]} for option in option_names() if option in data["machine"]}
+    return {**data, "kind": "tpu", "options": options}
 
 
 def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
@@ -98,6 +114,10 @@ def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
     """
     if isinstance(text, Target):
         return text
+    if text.strip().startswith(_TPU):
+        from nascompiler.backends.tpu.target import parse_tpu
+
+        return parse_tpu(text, parse_target("cpu", host=host))
     match = _SPELLING.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"cannot read target {text!r}; accepted: NAME or NAME{{option=value,...}}")

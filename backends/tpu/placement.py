@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from nascompiler.backends.errors import GateError
 from nascompiler.backends.tpu.compiler.legality import VIEWS, activations_of, base_name, refusal
-from nascompiler.backends.tpu.dialect import PLACED, original_attributes, original_name
+from nascompiler.backends.tpu.dialect import PLACED, original_name
 from nascompiler.backends.tpu.machine import Machine
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.labels import node_labels
@@ -76,12 +76,11 @@ def _without_empty(graph: Graph, found: dict[Node, Place]) -> dict[Node, Place]:
 _WORTH_IT = frozenset({"conv2d", "linear", "average_pool2d", "global_average_pool", "max_pool2d", "add", "mul"})
 
 
-def assign(graph: Graph, machine: Machine, mappings: Mapping[str, str]) -> int:
-    """Replace every node by one of the dialects `tpu` and `host`; gives the number of regions.
+def assign(graph: Graph, where: Mapping[Node, Place], mappings: Mapping[str, str]) -> None:
+    """Replace every node by one of the dialects `tpu` and `host`.
 
     `mappings` are the texts of how layers are laid out, by label.
     """
-    where = places(graph, machine)
     labels = node_labels(graph)
     for node in list(graph.nodes):
         place = where[node]
@@ -102,7 +101,6 @@ def assign(graph: Graph, machine: Machine, mappings: Mapping[str, str]) -> int:
         for old, new in zip(node.results, made.results, strict=True):
             graph.replace_all_uses(old, new)
         graph.erase(node)
-    return len({p.region for p in where.values() if p.region is not None})
 
 
 def is_assigned(graph: Graph) -> bool:
@@ -141,25 +139,6 @@ def _is_boundary(node: Node) -> bool:
     """Whether a node only brings numbers to the machine or takes them from it, without computing with them."""
     name = base_name(node)
     return name in BOUNDARY or name in VIEWS | {"concat", "slice", "transpose"}
-
-
-def original(graph: Graph, nodes: list[Node], prefix: str) -> None:
-    """Turn nodes of a dialect `prefix` back into what they stand for."""
-    for node in nodes:
-        if node.op.dialect != prefix:
-            continue
-        made = graph.insert(
-            original_name(node.op),
-            node.operands,
-            original_attributes(dict(node.attributes)),
-            before=node,
-            types=[v.type for v in node.results],
-            names=[v.name for v in node.results],
-            origin=node.origin,
-        )
-        for old, new in zip(node.results, made.results, strict=True):
-            graph.replace_all_uses(old, new)
-        graph.erase(node)
 
 
 def inputs_of(nodes: list[Node]) -> list[Value]:

@@ -13,7 +13,8 @@ from nascompiler.backends.tpu.compiler.memory import WeightMemory, aligned
 from nascompiler.backends.tpu.compiler.schedule import Schedule, Segment, make_schedule
 from nascompiler.backends.tpu.compiler.tensors import View
 from nascompiler.backends.tpu.compiler.work import ElementwiseWork, Network, PoolWork, SumWork, Work
-from nascompiler.backends.tpu.isa import HostTensor, Opcode, Program, insert_synchronisation
+from nascompiler.backends.tpu.isa import HostTensor, Opcode, Program
+from nascompiler.backends.tpu.isa.hazards import insert_synchronization
 from nascompiler.backends.tpu.machine import Machine
 from nascompiler.ir.errors import ModelError
 
@@ -90,7 +91,7 @@ class _Writer:
         program = Program(
             builder.finish(), weights.image(), self.machine.array, tuple(builder.tags), size, inputs, outputs
         )
-        return replace(program, instructions=insert_synchronisation(program, self.machine))
+        return replace(program, instructions=insert_synchronization(program.instructions, self.machine))
 
     def _host_tensors(self) -> tuple[dict[str, HostTensor], dict[str, HostTensor], int]:
         end = 0

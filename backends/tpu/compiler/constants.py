@@ -52,7 +52,7 @@ def finish_of(node: Node, lookup: Node | None = None) -> Finish:
     out = dtype if lookup is None else lookup.result.type.dtype
     value_type, out_type = ELEMENT_TYPES[dtype], ELEMENT_TYPES[out]
     if dtype.is_float:
-        return Finish(_FUNCTIONS[activation], 0.0, 0, 0, 0, value_type, out_type)
+        return Finish(_FUNCTIONS[activation], 0.0, 0, 0, 0, ElementType.I8, out_type)  # no rounding, no value type
     scale, zero_point = node["scale"], node["zero_point"]
     low, high = arithmetic.clamp_limits(dtype, activation, scale, zero_point)
     function, inverse = Function.LINEAR, 0.0

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from nascompiler.backends.tpu.compiler.constants import Finish, table_of
 from nascompiler.backends.tpu.compiler.memory import Bytes, WeightMemory, aligned
 from nascompiler.backends.tpu.compiler.tensors import Tensor, View
@@ -99,6 +97,11 @@ class Emitter:
             A_SOURCE_ROW_STRIDE=view.row_stride,
             A_SOURCE_IMAGE_STRIDE=view.image_stride,
         )
+
+
+def lane_blocks(channels: int, side: int) -> list[tuple[int, int]]:
+    """Channels cut into what the unit has lanes for: first channel and number."""
+    return [(first, min(side, channels - first)) for first in range(0, channels, side)]
 
 
 def table_bytes(lookup: Node | None) -> int:

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from nascompiler.backends.tpu.compiler.constants import ELEMENT_TYPES, finish_of
-from nascompiler.backends.tpu.compiler.emission import MOST_ROWS, Emitter, Slice, table_bytes, table_image
+from nascompiler.backends.tpu.compiler.emission import MOST_ROWS, Emitter, Slice, lane_blocks, table_bytes, table_image
 from nascompiler.backends.tpu.compiler.tensors import View
 from nascompiler.backends.tpu.compiler.work import ElementwiseWork, PoolWork
 from nascompiler.backends.tpu.isa import ActFlag, VecFunction
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.graph import Node
-
-DENSE_LANES = 1 << 14
-"""Elements that one row of an instruction takes where all of a tensor lies side by side."""
 
 _FUNCTIONS = {
     "add": VecFunction.ADD,
@@ -32,7 +29,6 @@ def emit_pool(emitter: Emitter, work: PoolWork, part: Slice) -> None:
     x, write, node = work.reads[0], work.write, work.node
     emitter.configure_source(x, work.window)
     emitter.builder.configure(
-        A_SOURCE=emitter.base(x, part),
         A_SOURCE_TYPE=ELEMENT_TYPES[x.dtype],
         A_OUT_STRIDE=write.even_stride,
         A_GRID_WIDTH=write.geometry.width,
@@ -49,10 +45,12 @@ def emit_pool(emitter: Emitter, work: PoolWork, part: Slice) -> None:
         low, high = arithmetic.limits(x.dtype)
         emitter.builder.configure(A_VALUE_TYPE=kind, A_OUT_TYPE=kind, A_LOW=low, A_HIGH=high)
     total = emitter.images(write, part) * write.geometry.pixels
-    for first in range(0, total, MOST_ROWS):
-        count = min(MOST_ROWS, total - first)
-        place = emitter.base(write, part) + first * write.even_stride
-        emitter.builder.pool(place, count, write.geometry.channels, flags=flags, position=first)
+    for channel, lanes in lane_blocks(write.geometry.channels, emitter.machine.array):
+        emitter.builder.configure(A_SOURCE=emitter.base(x, part) + channel * x.element)
+        place = emitter.base(write, part) + channel * write.element
+        for first in range(0, total, MOST_ROWS):
+            count = min(MOST_ROWS, total - first)
+            emitter.builder.pool(place + first * write.even_stride, count, lanes, flags=flags, position=first)
 
 
 def emit_elementwise(emitter: Emitter, work: ElementwiseWork, part: Slice) -> None:
@@ -119,45 +117,50 @@ class _Run:
 
 def _runs(emitter: Emitter, work: ElementwiseWork, part: Slice) -> Iterator[_Run]:
     """The instructions that go through all elements."""
-    write = work.write
+    write, views, side = work.write, work.views, emitter.machine.array
     images = emitter.images(write, part)
-    views = work.views
-    bases = [emitter.base(v, part) for v in views]
-    channels = write.geometry.channels
+    bases = tuple(emitter.base(v, part) for v in views)
+    pixels = write.geometry.pixels
     if work.broadcast:
+        strides = (views[0].pixel_stride, 0, write.pixel_stride)
         for image in range(images):
-            a, b, out = (base + image * v.image_stride for base, v in zip(bases, views, strict=True))
-            yield from _rows(work, (a, b, out), (views[0].pixel_stride, 0, write.pixel_stride), write.geometry.pixels)
+            places = tuple(base + image * v.image_stride for base, v in zip(bases, views, strict=True))
+            yield from _rows(work, places, strides, pixels, side)
     elif all(v.is_solid for v in views):
-        total = images * write.geometry.pixels * channels
-        lanes = min(total, DENSE_LANES)
-        whole = total // lanes
-        strides = tuple(lanes * v.element for v in views)
-        for first in range(0, whole, MOST_ROWS):
-            count = min(MOST_ROWS, whole - first)
-            places = tuple(b + first * s for b, s in zip(bases, strides, strict=True))
-            yield _Run(count, lanes, places, strides)
-        if total % lanes:
-            places = tuple(b + whole * s for b, s in zip(bases, strides, strict=True))
-            yield _Run(1, total % lanes, places, strides)
+        total = images * pixels * write.geometry.channels
+        rows = total // side
+        strides = tuple(side * v.element for v in views)
+        yield from _split(bases, strides, rows, side)
+        if total % side:
+            yield _Run(1, total % side, _after(bases, strides, rows), strides)
     elif all(v.is_even for v in views):
-        strides = tuple(v.even_stride for v in views)
-        yield from _rows(work, tuple(bases), strides, images * write.geometry.pixels)
+        yield from _rows(work, bases, tuple(v.even_stride for v in views), images * pixels, side)
     else:
         for image in range(images):
             for row in range(write.geometry.height):
                 places = tuple(
                     b + image * v.image_stride + row * v.row_stride for b, v in zip(bases, views, strict=True)
                 )
-                yield from _rows(work, places, tuple(v.pixel_stride for v in views), write.geometry.width)
+                yield from _rows(work, places, tuple(v.pixel_stride for v in views), write.geometry.width, side)
+
+
+def _after(places: tuple[int, ...], strides: tuple[int, ...], rows: int) -> tuple[int, ...]:
+    """Addresses so many rows further on."""
+    return tuple(place + rows * stride for place, stride in zip(places, strides, strict=True))
 
 
 def _rows(
-    work: ElementwiseWork, places: tuple[int, ...], strides: tuple[int, ...], rows: int
+    work: ElementwiseWork, places: tuple[int, ...], strides: tuple[int, ...], rows: int, side: int
 ) -> Iterator[_Run]:
+    """Rows that are pixels, their channels cut into what the unit has lanes for."""
+    for channel, lanes in lane_blocks(work.write.geometry.channels, side):
+        moved = tuple(place + channel * v.element for place, v in zip(places, work.views, strict=True))
+        yield from _split(moved, strides, rows, lanes)
+
+
+def _split(places: tuple[int, ...], strides: tuple[int, ...], rows: int, lanes: int) -> Iterator[_Run]:
     for first in range(0, rows, MOST_ROWS):
-        moved = tuple(p + first * s for p, s in zip(places, strides, strict=True))
-        yield _Run(min(MOST_ROWS, rows - first), work.write.geometry.channels, moved, strides)
+        yield _Run(min(MOST_ROWS, rows - first), lanes, _after(places, strides, first), strides)
 
 
 def emit_read(emitter: Emitter, view: View, host: int, part: Slice) -> None:

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.backends.tpu.compiler.constants import Finish, bias_of, finish_of, multipliers_of, weights_of
-from nascompiler.backends.tpu.compiler.emission import MOST_ROWS, Emitter, Slice, table_bytes, table_image
+from nascompiler.backends.tpu.compiler.constants import ELEMENT_TYPES, Finish, bias_of, finish_of, multipliers_of, weights_of
+from nascompiler.backends.tpu.compiler.emission import MOST_ROWS, Emitter, Slice, lane_blocks, table_bytes, table_image
 from nascompiler.backends.tpu.compiler.mapping import (
     PARAMETER_BYTES,
     Block,
@@ -20,7 +20,7 @@ from nascompiler.backends.tpu.compiler.mapping import (
     useful_weights,
 )
 from nascompiler.backends.tpu.compiler.memory import Bytes, aligned
-from nascompiler.backends.tpu.compiler.work import SumWork
+from nascompiler.backends.tpu.compiler.work import SumWork, Window
 from nascompiler.backends.tpu.isa import ActFlag, MmcFlag, RdwFlag
 from nascompiler.backends.tpu.isa.opcodes import PARTIAL_TILES
 
@@ -59,7 +59,9 @@ class SumConstants:
         """All that goes into parameter memory: lanes, the weights of the vector unit, the table."""
         parts = [self.lanes()]
         if self.mapping.vector:
-            parts.append(self.weights.reshape(-1).view(np.uint8))
+            taps = self.weights.reshape(self.shape.window.taps, -1).view(np.uint8)
+            blocks = lane_blocks(taps.shape[1], self.side)
+            parts += [np.ascontiguousarray(taps[:, first : first + lanes]).reshape(-1) for first, lanes in blocks]
         if self.work.lookup is not None:
             parts = [_padded(np.concatenate(parts)), table_image(self.work.lookup)]
         return np.concatenate(parts)
@@ -100,14 +102,9 @@ def emit_sum(emitter: Emitter, work: SumWork, mapping: Mapping, part: Slice) -> 
 
 def _emit_vector(emitter: Emitter, work: SumWork, parameters: int, lanes: int, part: Slice) -> None:
     """A depthwise convolution on the activation unit."""
-    from nascompiler.backends.tpu.compiler.constants import ELEMENT_TYPES
-
     x, write = work.reads[0], work.write
     emitter.configure_source(x, work.window)
     emitter.builder.configure(
-        A_PARAMETERS=parameters,
-        A_WEIGHTS=parameters + lanes * PARAMETER_BYTES,
-        A_SOURCE=emitter.base(x, part),
         A_SOURCE_TYPE=ELEMENT_TYPES[x.dtype],
         A_SOURCE_ZERO_POINT=work.node["x_zero_point"],
         A_OUT_STRIDE=write.even_stride,
@@ -116,10 +113,17 @@ def _emit_vector(emitter: Emitter, work: SumWork, parameters: int, lanes: int, p
     )
     flags = ActFlag.TABLE if work.lookup is not None else 0
     total = emitter.images(write, part) * write.geometry.pixels
-    for first in range(0, total, MOST_ROWS):
-        count = min(MOST_ROWS, total - first)
-        place = emitter.base(write, part) + first * write.even_stride
-        emitter.builder.depthwise(place, count, lanes, flags=flags, position=first)
+    weights = parameters + lanes * PARAMETER_BYTES
+    for channel, count in lane_blocks(lanes, emitter.machine.array):
+        emitter.builder.configure(
+            A_PARAMETERS=parameters + channel * PARAMETER_BYTES,
+            A_WEIGHTS=weights + channel * work.window.taps,
+            A_SOURCE=emitter.base(x, part) + channel * x.element,
+        )
+        place = emitter.base(write, part) + channel * write.element
+        for first in range(0, total, MOST_ROWS):
+            rows = min(MOST_ROWS, total - first)
+            emitter.builder.depthwise(place + first * write.even_stride, rows, count, flags=flags, position=first)
 
 
 class _Sum:
@@ -141,7 +145,7 @@ class _Sum:
         self.parameters, self.finish, self.part = parameters, finish, part
         self.x, self.write = work.reads[0], work.write
         self.scatter = mapping.patch != (1, 1)
-        plain = made.window == type(made.window)() and self.x.is_even
+        plain = made.window == Window() and self.x.is_even
         self.convolve = not plain
         self.positions = emitter.images(self.write, part) * made.grid[0] * made.grid[1]
         self.flags = self._flags()
