@@ -136,7 +136,7 @@ def parse_machine(text: str | Machine) -> Machine:
     match = _SPELLING.fullmatch(text.strip())
     if match is None:
         raise UsageError(
-            f"cannot read target {text!r}; accepted: {choices_text(machine_names())}, and overrides: NAME{{option=value}}"
+            f"cannot read target {text!r}; accepted: {choices_text(machine_names())}, with {{option=value}} behind"
         )
     data = describe_machine(match["name"])
     power = data.get("power")

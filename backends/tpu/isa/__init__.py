@@ -1,6 +1,8 @@
 """The instruction set: records, registers, programs, assembler and verifier (docs/tpu-isa.md)."""
 
+from nascompiler.backends.tpu.isa.assembler import assemble
 from nascompiler.backends.tpu.isa.builder import ProgramBuilder, float_bits
+from nascompiler.backends.tpu.isa.disassembler import disassemble, listing
 from nascompiler.backends.tpu.isa.opcodes import (
     DRAM_UNIT,
     ELEMENT_BYTES,
@@ -38,5 +40,8 @@ __all__ = [
     "Register",
     "Unit",
     "VecFunction",
+    "assemble",
+    "disassemble",
     "float_bits",
+    "listing",
 ]

@@ -65,7 +65,7 @@ def simulate(
         verify_program(program, machine)
     table = to_table(program.instructions)
     names = program.tags or ("",)
-    cycles, high_water, stuck, counts, start, finish = run_timing(table, machine, len(names), cycle_limit)
+    _, high_water, stuck, counts, start, finish = run_timing(table, machine, len(names), cycle_limit)
     if stuck < 0:
         raise ModelError(f"the program takes more than {cycle_limit} cycles; a limit was set to find endless ones")
     if stuck:
@@ -81,7 +81,7 @@ def simulate(
 
 
 def host_memory(program: Program, inputs: Mapping[str, Array]) -> NDArray[np.uint8]:
-    """Host memory with tensors in place; raises ModelError for names, shapes or types that the program does not have."""
+    """Host memory with tensors in place; raises ModelError for names, shapes or types other than the program's."""
     memory = np.zeros(program.host_bytes, np.uint8)
     if inputs.keys() != program.inputs.keys():
         raise ModelError(f"inputs are {', '.join(inputs)}; the program takes {', '.join(program.inputs)}")

@@ -1,7 +1,7 @@
 """When each instruction runs: four units with queues of their own, in whole cycles.
 
-The rules are in docs/tpu.md. Each start is a maximum of sums of what came before, so no transfer that becomes faster and
-no queue that becomes deeper can make a program slower.
+The rules are in docs/tpu.md. Each start is a maximum of sums of what came before, so no transfer that becomes faster
+and no queue that becomes deeper can make a program slower.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def simulate_time(
 ) -> tuple[int, int, int]:
     """Fill `counts` [layers, COUNTS], and the first and last cycle of each instruction.
 
-    Rates are (numerator, denominator) of cycles a byte. Returns cycles, the end of the highest bytes used in the Unified
-    Buffer, and the number of instructions that could not run: 0, or those that wait for each other; -1 when the cycle
-    limit was passed.
+    Rates are (numerator, denominator) of cycles a byte. Returns cycles, the end of the highest bytes used in the
+    Unified Buffer, and the number of instructions that could not run: 0, or those that wait for each other; -1 when the
+    cycle limit was passed.
     """
     count = len(table)
     registers = np.zeros(REGISTER_COUNT, np.int64)
