@@ -65,8 +65,8 @@ register_op(
 )
 
 
-def extract(graph: Graph) -> list[Region]:
-    """The regions of a graph whose nodes have places."""
+def extract(graph: Graph, machine: str) -> list[Region]:
+    """The regions of a graph whose nodes have places; programs for another `machine` have another name."""
     labels = node_labels(graph)
     found = []
     for number, nodes in enumerate(regions_of(graph)):
@@ -75,7 +75,7 @@ def extract(graph: Graph) -> list[Region]:
         network = build_network(f"{graph.name}.{number}", nodes, labels)
         outputs = [v for n in nodes for v in n.results if v.is_output or any(u not in inside for u in v.users)]
         part = _subgraph(f"region{number}", nodes, inputs, outputs)
-        digest = hashlib.sha256(print_graph(part).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{machine}\n{print_graph(part)}".encode()).hexdigest()[:16]
         symbol = f"{SYMBOL}{number}_{digest}"
         _REGIONS[symbol] = part
         ops = tuple(original_name(n.op) for n in nodes)

@@ -26,15 +26,15 @@ REGION = "tpu.region"
 _SOURCE = r"""
 #include <stddef.h>
 #include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
 typedef struct { const char *data; size_t size; } Bytes;
 typedef struct { int32_t type; int32_t padding; int64_t value; } Any;
 extern int TVMFFIFunctionGetGlobal(const Bytes *name, void **result);
 extern int TVMFFIFunctionCall(void *function, Any *arguments, int32_t count, Any *result);
 extern int TVMFFIObjectDecRef(void *object);
 extern void TVMFFIErrorSetRaisedFromCStr(const char *kind, const char *message);
-#ifdef __cplusplus
-extern "C"
-#endif
 int __tvm_ffi_SYMBOL(void *self, Any *arguments, int32_t count, Any *result) {
   static const char name[] = "PREFIXSYMBOL";
   Bytes text = {name, sizeof(name) - 1};
@@ -51,6 +51,9 @@ int __tvm_ffi_SYMBOL(void *self, Any *arguments, int32_t count, Any *result) {
   TVMFFIObjectDecRef(function);
   return status;
 }
+#ifdef __cplusplus
+}
+#endif
 """
 
 

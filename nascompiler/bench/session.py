@@ -49,6 +49,8 @@ class BenchResult:
     environment: Environment
     roofline: Roofline | None = None
     weights: int = 0
+    simulation: Mapping[str, Any] | None = None
+    """Of a TPU: cycles, counters, and what the host takes beside it."""
 
     def bound_ns(self, layer: LayerTime) -> float | None:
         """The least time of a layer on one thread of this machine; None where it was not measured."""
@@ -64,6 +66,7 @@ class BenchResult:
             "target": self.target,
             "threads": self.threads,
             **self.ours.latency.to_json(),
+            **(self.simulation or {}),
             "dropped_bursts": self.ours.dropped,
             "roofline": None if self.roofline is None else asdict(self.roofline),
             "bounds_ns": None
@@ -108,6 +111,12 @@ def bench_artifact(
         raise UsageError("rounds must be at least 1 and a burst longer than 0 ms")
     check_peers(against)
     manifest = Manifest.read(Path(folder))
+    if manifest.kind is Kind.SIMULATED:
+        if against:
+            raise UsageError(f"{folder} is simulated ({manifest.target}): runtimes cannot be measured beside it in turns")
+        from nascompiler.bench.simulated import simulate_artifact
+
+        return simulate_artifact(Path(folder), random_arrays(manifest, seed), environment(threads, []))
     with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
         inputs = Path(scratch) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))

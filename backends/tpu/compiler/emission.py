@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping as Dictionary
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from nascompiler.backends.tpu.compiler.constants import Finish, table_of
 from nascompiler.backends.tpu.compiler.memory import Bytes, WeightMemory, aligned
 from nascompiler.backends.tpu.compiler.tensors import Tensor, View
