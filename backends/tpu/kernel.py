@@ -18,7 +18,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """The function, compiled. Steps in float32 stay apart: nothing is contracted or reordered.
 
     Numba keeps machine code by name and file of a function and overlooks changes of those that it calls; the name
-    therefore carries a hash of all sources here.
+    therefore carries a hash of all sources that kernels are made of.
     """
     function.__qualname__ = f"{function.__qualname__}_{_sources_hash()}"
     compile_function: Any = njit(cache=True, nogil=True, error_model="numpy")
@@ -29,7 +29,6 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 def _sources_hash() -> str:
     digest = hashlib.sha256()
     folder = Path(__file__).parent
-    for part in (".", "isa", "simulator"):
-        for file in sorted((folder / part).glob("*.py")):
-            digest.update(file.read_bytes())
+    for file in sorted([Path(__file__), *(folder / "isa").glob("*.py"), *(folder / "simulator").glob("*.py")]):
+        digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()[:12]

@@ -209,7 +209,7 @@ def simulate_time(
                         tile = tiles_used
                         shift = max(arrival[tile], last_switch)
                         if not overlap:
-                            shift = max(shift, matrix_free)
+                            shift = max(shift, begin)
                         released[tile] = shift + tile_shift[tile]
                         tiles_used += 1
                         begin = max(begin, released[tile])
