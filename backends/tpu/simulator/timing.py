@@ -182,10 +182,13 @@ def simulate_time(
                     while tiles_of_this < wanted:
                         slot = 0
                         if opcode == Opcode.RDW and tiles_fetched >= fifo:
-                            if tiles_fetched - fifo >= tiles_used:
+                            leaving = tiles_fetched - fifo
+                            if leaving > tiles_used or (leaving == tiles_used and not overlap):
                                 is_open = False
                                 break
-                            slot = released[tiles_fetched - fifo]
+                            slot = released[leaving]
+                            if leaving == tiles_used:  # moves into the shadow before anyone asks for it
+                                slot = max(arrival[leaving], last_switch) + tile_shift[leaving]
                         begin = max(weight_free, max(ready, slot) * weight_rate[1])
                         weight_free = begin + work[i] * weight_rate[0]
                         if tiles_of_this == 0:

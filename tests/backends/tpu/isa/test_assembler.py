@@ -42,7 +42,8 @@ def test_text_survives_the_bytes() -> None:
     lines = [line.split("#")[0].split() for line in EXAMPLE.strip().splitlines()]
     assert [line.split() for line in disassemble(records).splitlines()] == lines
     assert records.dtype.itemsize == 16
-    assert records[-3]["length"] == 256 and records[-3]["lanes"] == 32
+    assert records[-3]["length"] == 256
+    assert records[-3]["lanes"] == 32
 
 
 def test_layout_is_little_endian() -> None:
