@@ -10,7 +10,8 @@ import numpy as np
 
 from nascompiler.backends.cpu.choice import Choices
 from nascompiler.backends.cpu.placement import Placement, placement_table
-from nascompiler.backends.tpu.compiler.compile import emit_program, make_plan
+from nascompiler.backends.tpu.compiler.best import best_program
+from nascompiler.backends.tpu.compiler.compile import emit_program
 from nascompiler.backends.tpu.dialect import original_name
 from nascompiler.backends.tpu.isa import Program
 from nascompiler.backends.tpu.machine import Machine
@@ -37,7 +38,7 @@ class RegionBuild:
     def compile(self) -> None:
         """Compile it, values and all."""
         network = self.region.network
-        self.program = emit_program(network, self.machine, make_plan(network, self.machine))
+        self.program = emit_program(network, self.machine, best_program(network, self.machine).plan)
 
     def write(self, folder: Path) -> None:
         """Write program and weight memory."""

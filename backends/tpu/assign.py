@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nascompiler.backends.target import Target
-from nascompiler.backends.tpu.compiler.compile import make_plan
+from nascompiler.backends.tpu.compiler.best import best_program
 from nascompiler.backends.tpu.compiler.network import build_network
 from nascompiler.backends.tpu.placement import assign, is_assigned, places
 from nascompiler.backends.tpu.target import TpuTarget
@@ -30,7 +30,7 @@ def assign_regions(graph: Graph, target: Target, context: PassContext) -> None:
             regions.setdefault(place.region, []).append(node)
     texts: dict[str, str] = {}
     for number, nodes in regions.items():
-        plan = make_plan(build_network(f"{graph.name}.{number}", nodes, labels), target.machine)
+        plan = best_program(build_network(f"{graph.name}.{number}", nodes, labels), target.machine).plan
         texts |= {label: str(mapping) for label, mapping in plan.mappings.items()}
     assign(graph, where, texts)
     context.count("regions", len(regions))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from nascompiler.backends.tpu.compiler.emission import Emitter, Slice
 from nascompiler.backends.tpu.compiler.emit_others import emit_elementwise, emit_pool, emit_read, emit_write
 from nascompiler.backends.tpu.compiler.emit_sums import emit_sum
-from nascompiler.backends.tpu.compiler.mapping import Mapping, Shape, best_mapping, cost
+from nascompiler.backends.tpu.compiler.mapping import Figures, Mapping, Shape, best_mapping, cost
 from nascompiler.backends.tpu.compiler.memory import WeightMemory, aligned
 from nascompiler.backends.tpu.compiler.schedule import Schedule, Segment, make_schedule
 from nascompiler.backends.tpu.compiler.tensors import View
@@ -21,39 +21,45 @@ from nascompiler.ir.errors import ModelError
 
 @dataclass(frozen=True)
 class Plan:
-    """What was decided before any instruction was written. `mappings` are by the label of the layer."""
+    """What was decided before any instruction was written.
+
+    `mappings` are by the label of the layer, `accumulators` is how many accumulator rows are used.
+    """
 
     schedule: Schedule
     mappings: Dictionary[str, Mapping]
+    accumulators: int
 
 
 def make_plan(
     network: Network,
     machine: Machine,
     *,
-    side: int | None = None,
+    like: Machine | None = None,
     mappings: Dictionary[str, Mapping] | None = None,
 ) -> Plan:
-    """A plan for a machine of whose array at most `side` rows and columns are used.
+    """A plan for a machine; with `like`, the plan that a smaller machine would have, to be run on this one.
 
     `mappings` are those of layers that are decided already. Raises ModelError for a network that cannot fit.
     """
+    model = like or machine
+    figures = Figures.of(model)
 
     def layer_cost(work: Work, images: int) -> float:
         if not isinstance(work, SumWork):
             g = work.write.geometry
-            return images * g.pixels * g.channels / machine.array
+            return images * g.pixels * g.channels / model.array
         shape = Shape.of(work)
-        return cost(shape, best_mapping(shape, machine, images, side), machine, images).total
+        return cost(shape, best_mapping(shape, figures, images), figures, images).total
 
-    schedule = make_schedule(network, machine, layer_cost)
+    schedule = make_schedule(network, model, layer_cost)
     chosen = dict(mappings or {})
     for segment in schedule.segments:
         for work in network.work[segment.first : segment.end]:
             if isinstance(work, SumWork) and work.label not in chosen:
                 images = work.write.geometry.images if segment.images is None else segment.images
-                chosen[work.label] = best_mapping(Shape.of(work), machine, images, side)
-    return Plan(schedule, chosen)
+                chosen[work.label] = best_mapping(Shape.of(work), figures, images)
+    return Plan(schedule, chosen, model.accumulators)
 
 
 def emit_program(network: Network, machine: Machine, plan: Plan, *, values: bool = True) -> Program:
@@ -64,7 +70,7 @@ def emit_program(network: Network, machine: Machine, plan: Plan, *, values: bool
 class _Writer:
     def __init__(self, network: Network, machine: Machine, plan: Plan, values: bool) -> None:
         self.network, self.machine, self.plan, self.values = network, machine, plan, values
-        self.emitter = Emitter(machine, plan.schedule.addresses, WeightMemory(values=values))
+        self.emitter = Emitter(machine, plan.schedule.addresses, WeightMemory(values=values), plan.accumulators)
         self.tags: dict[str, int] = {}
         self.host: dict[int, int] = {}
 
@@ -160,8 +166,3 @@ class _Writer:
         else:
             assert isinstance(work, PoolWork)
             emit_pool(self.emitter, work, part)
-
-
-def compile_network(network: Network, machine: Machine, *, values: bool = True) -> Program:
-    """The program of a region, by the mappings that cost least."""
-    return emit_program(network, machine, make_plan(network, machine), values=values)

@@ -39,6 +39,8 @@ class Emitter:
     machine: Machine
     addresses: Dictionary[Tensor, int]
     weights: WeightMemory
+    accumulators: int
+    """How many accumulator rows are used."""
     builder: ProgramBuilder = field(default_factory=ProgramBuilder)
     accumulator: int = 0
     """The next accumulator row: they are used in turn, so that one part is drained while another is filled."""

@@ -217,7 +217,7 @@ class _Sum:
 
     def _emit_refetched(self) -> None:
         """Tiles come one after the other for as many positions as there are accumulators, then again for the next."""
-        most = self.emitter.machine.accumulators
+        most = self.emitter.accumulators
         chunks = -(-self.positions // most)
         size = -(-self.positions // chunks)
         for start in range(0, self.positions, size):
@@ -242,7 +242,7 @@ class _Sum:
 
     def _pieces(self, start: int, end: int) -> list[tuple[int, int, int]]:
         """First position, rows and accumulator row of each piece; rows that come round again begin a piece."""
-        most = self.emitter.machine.accumulators
+        most = self.emitter.accumulators
         found = []
         while start < end:
             place = self.emitter.accumulator

@@ -50,6 +50,27 @@ class Shape:
 
 
 @dataclass(frozen=True)
+class Figures:
+    """What of a machine the cost of a mapping depends on."""
+
+    array: int
+    accumulators: int
+    cycles_per_byte: float
+    partial_tiles: bool
+    depthwise: bool
+
+    @classmethod
+    def of(cls, machine: Machine) -> Figures:
+        return cls(
+            machine.array,
+            machine.accumulators,
+            float(machine.weight_cycles_per_byte),
+            PARTIAL_TILES in machine.extensions,
+            DEPTHWISE in machine.extensions,
+        )
+
+
+@dataclass(frozen=True)
 class Mapping:
     """How the sums of a layer are computed. `vector` is the depthwise instruction of the activation unit.
 
@@ -173,9 +194,9 @@ def useful_weights(shape: Shape, mapping: Mapping, channels: int, features: int,
     return int(np.count_nonzero(block_matrix(shape, mapping, block, ones)[first : first + rows]))
 
 
-def candidates(shape: Shape, machine: Machine, side: int | None = None) -> Iterator[Mapping]:
-    """Mappings worth costing, the plain one first. `side` limits the part of the array that is used."""
-    side = min(side or machine.array, machine.array)
+def candidates(shape: Shape, machine: Figures) -> Iterator[Mapping]:
+    """Mappings worth costing, the plain one first."""
+    side = machine.array
     if shape.groups == 1:
         yield Mapping(side, (1, 1), 1, min(side, shape.group_features))
         if shape.window.dilation == (1, 1) and shape.window.taps * shape.group_channels <= side // 2:
@@ -184,7 +205,7 @@ def candidates(shape: Shape, machine: Machine, side: int | None = None) -> Itera
                 if features >= min(shape.group_features, 8):
                     yield Mapping(side, patch, 1, min(features, shape.group_features))
         return
-    if shape.groups > 1 and DEPTHWISE in machine.extensions and shape.group_channels == shape.group_features == 1:
+    if machine.depthwise and shape.group_channels == shape.group_features == 1:
         yield Mapping(side, vector=True)
     single = max(shape.group_channels, shape.group_features)
     if single >= side or shape.window.taps * shape.group_channels > side:
@@ -234,9 +255,9 @@ class Cost:
         return busiest + 0.05 * (self.fetch + self.matrix + self.activation - busiest)
 
 
-def cost(shape: Shape, mapping: Mapping, machine: Machine, images: int) -> Cost:
+def cost(shape: Shape, mapping: Mapping, machine: Figures, images: int) -> Cost:
     """The cost of a layer for so many images at a time."""
-    per_byte = float(machine.weight_cycles_per_byte)
+    per_byte = machine.cycles_per_byte
     speed = shape.element
     if mapping.vector:
         features = shape.groups
@@ -252,7 +273,7 @@ def cost(shape: Shape, mapping: Mapping, machine: Machine, images: int) -> Cost:
         tiles = ceil(rows / mapping.side)
         passes += tiles
         columns += lanes
-        fetched += rows * lanes if PARTIAL_TILES in machine.extensions else tiles * machine.tile_bytes
+        fetched += rows * lanes if machine.partial_tiles else tiles * machine.array * machine.array
     refetches = 1 if all(made.rows(b) <= mapping.side for b in made.blocks) else ceil(positions / machine.accumulators)
     fetch = ceil((fetched * refetches + columns * PARAMETER_BYTES) * per_byte)
     # a tile that is kept serves for all positions; between tiles the array waits for the shift, if it lasts longer
@@ -260,8 +281,7 @@ def cost(shape: Shape, mapping: Mapping, machine: Machine, images: int) -> Cost:
     return Cost(fetch, matrix, positions * len(made.blocks), columns * PARAMETER_BYTES)
 
 
-def best_mapping(shape: Shape, machine: Machine, images: int, side: int | None = None) -> Mapping:
+@lru_cache(maxsize=65536)
+def best_mapping(shape: Shape, machine: Figures, images: int) -> Mapping:
     """The mapping of the least cost."""
-    return min(candidates(shape, machine, side), key=lambda m: cost(shape, m, machine, images).total)
-
-
+    return min(candidates(shape, machine), key=lambda m: cost(shape, m, machine, images).total)
