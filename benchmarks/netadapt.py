@@ -41,15 +41,15 @@ from nascompiler.transfer.training import train_longer
 FACTOR = 0.6
 SEEDS = (0, 1, 2)
 SIZE = 20
-PROXY = Proxy(resolution=SIZE, crop=12, colour="contrast", train_images=6400, held_out_images=1500)
+PROXY = Proxy(resolution=SIZE, crop=12, colour="contrast", train_images=6400, held_out_images=1000)
 """The middle 40x40 pixels at half their size, in contrast; all 62 classes."""
 
 RECIPE = Recipe(batch_size=64, learning_rate=4e-3, shift=1, weight_decay=0.02, label_smoothing=0.05, fused=True)
-BEFORE, AFTER = 7, 6
+BEFORE, AFTER = 4, 4
 """Epochs before and after the adaptation."""
 
 SHORT = {"learning_rate": 0.03, "shift": 1, "fused": True}
-SHORT_STEPS = 15
+SHORT_STEPS = 10
 STEP, DECAY = 0.05, 0.98
 MULTIPLE = 16
 """Of numbers of channels: the lanes of a vector register here."""
