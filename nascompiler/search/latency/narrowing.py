@@ -15,13 +15,16 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.predict import timed_calls
 from nascompiler.ir import Graph
 from nascompiler.ir.attributes import Attribute
-from nascompiler.ir.channel_edit import without_channels
+from nascompiler.ir.channel_edit import with_channel_counts
 from nascompiler.ir.channels import ChannelStructure
 from nascompiler.ir.types import TensorType
 from nascompiler.search.interfaces import Counts
 
 Lower = Callable[[Graph], Graph]
 MOST_PROBES = 4
+
+UNITS = (16, 64, -1)
+"""Numbers of channels that probes differ by: multiples of what kernels like, so that the same kernels are taken."""
 
 _Terms = tuple[tuple[int, int], ...]
 """What a size is the sum of: (group, times)."""
@@ -93,14 +96,23 @@ class PredictedNarrowing:
 def narrowed_calls(structure: ChannelStructure, lower: Lower) -> NarrowedCalls | None:
     """The calls of the structure's graph; None where what it is lowered to depends on channels in other ways."""
     base = _calls(lower(structure.graph))
+    for unit in UNITS:
+        found = _probed(structure, lower, base, unit)
+        if found is not None:
+            return found
+    return None
+
+
+def _probed(structure: ChannelStructure, lower: Lower, base: Sequence[KernelCall], unit: int) -> NarrowedCalls | None:
+    """What probes in which groups have some units more (or less) tell; None where they lead to other calls."""
     lengths = [group.length for group in structure.groups]
-    codes = _codes(structure)
+    codes = _codes(structure, unit)
     probes = []
     for number in range(max((len(code) for code in codes.values()), default=0)):
-        keep = {g: range(lengths[g] - code[number]) for g, code in codes.items() if code[number]}
-        probes.append(_calls(lower(without_channels(structure, keep))))
-    if any([call.op for call in probe] != [call.op for call in base] for probe in probes):
-        return None
+        counts = {g: lengths[g] + code[number] for g, code in codes.items() if code[number]}
+        probes.append(_calls(lower(with_channel_counts(structure, counts))))
+        if [call.op for call in probes[-1]] != [call.op for call in base]:
+            return None
     known = _Known(structure, lengths, codes, len(probes))
     places: list[list[_Place]] = []
     for index, call in enumerate(base):
@@ -116,20 +128,21 @@ def _calls(graph: Graph) -> list[KernelCall]:
     return [KernelCall.of(node) for node in graph.nodes if node in timed]
 
 
-def _codes(structure: ChannelStructure) -> dict[int, tuple[int, ...]]:
-    """How many channels each group loses in each probe: groups of one size lose different numbers of them."""
+def _codes(structure: ChannelStructure, unit: int) -> dict[int, tuple[int, ...]]:
+    """By how many channels each group differs in each probe: groups of one size by different numbers of units."""
     alike: dict[int, list[int]] = {}
     for group in structure.free_groups:
         if group.length > 2:
             alike.setdefault(group.length, []).append(group.index)
-    digits = {length: min(length - 1, 8) for length in alike}  # 0 to at most 7 are lost; two channels stay
+    # Of each probe 0 to at most 7 units; where channels are lost, two stay.
+    digits = {length: 8 if unit > 0 else min(length - 1, 8) for length in alike}
     probes = 1
     while probes < MOST_PROBES and any(digits[n] ** probes <= len(groups) for n, groups in alike.items()):
         probes += 1
     codes = {}
     for length, groups in alike.items():
         for number, group in enumerate(groups, 1):
-            code = tuple(number // digits[length] ** k % digits[length] for k in range(probes))
+            code = tuple(unit * (number // digits[length] ** k % digits[length]) for k in range(probes))
             if any(code):
                 codes[group] = code
     return codes
@@ -153,7 +166,7 @@ class _Known:
             terms = tuple(sorted((g, n) for g, n in times.items() if g in codes))
             fixed = sum(lengths[g] * n for g, n in times.items() if g not in codes)
             sizes = [
-                fixed + sum((lengths[g] - (codes[g][k] if k >= 0 else 0)) * n for g, n in terms)
+                fixed + sum((lengths[g] + (codes[g][k] if k >= 0 else 0)) * n for g, n in terms)
                 for k in range(-1, probes)
             ]
             key = tuple(sizes)
