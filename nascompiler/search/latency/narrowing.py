@@ -23,8 +23,9 @@ from nascompiler.search.interfaces import Counts
 Lower = Callable[[Graph], Graph]
 MOST_PROBES = 4
 
-UNITS = (16, 64, -1)
-"""Numbers of channels that probes differ by: multiples of what kernels like, so that the same kernels are taken."""
+UNITS = (-1, 16, 64)
+"""Numbers of channels that probes differ by, tried one after the other: a few less, or multiples of what kernels like,
+until the same kernels are taken."""
 
 _Terms = tuple[tuple[int, int], ...]
 """What a size is the sum of: (group, times)."""
@@ -43,10 +44,12 @@ class _Place:
 
 
 class NarrowedCalls:
-    """The kernel calls of a network as functions of its numbers of channels."""
+    """The kernel calls of a network as functions of its numbers of channels; `unit` is that of the probes."""
 
-    def __init__(self, lengths: Sequence[int], calls: Sequence[KernelCall], places: Sequence[Sequence[_Place]]) -> None:
-        self._lengths, self.calls, self._places = lengths, calls, places
+    def __init__(
+        self, lengths: Sequence[int], calls: Sequence[KernelCall], places: Sequence[Sequence[_Place]], unit: int = 0
+    ) -> None:
+        self._lengths, self.calls, self._places, self.unit = lengths, calls, places, unit
         self._uses: dict[int, list[int]] = {}
         for index, found in enumerate(places):
             for group in {group for place in found for group, _ in place.terms}:
@@ -93,10 +96,10 @@ class PredictedNarrowing:
         return [total + sum(times.get(key, 0.0) - base[index] for index, key in named.items()) for named in keys]
 
 
-def narrowed_calls(structure: ChannelStructure, lower: Lower) -> NarrowedCalls | None:
+def narrowed_calls(structure: ChannelStructure, lower: Lower, units: Sequence[int] = UNITS) -> NarrowedCalls | None:
     """The calls of the structure's graph; None where what it is lowered to depends on channels in other ways."""
     base = _calls(lower(structure.graph))
-    for unit in UNITS:
+    for unit in units:
         found = _probed(structure, lower, base, unit)
         if found is not None:
             return found
@@ -120,7 +123,7 @@ def _probed(structure: ChannelStructure, lower: Lower, base: Sequence[KernelCall
         if any(place is None for place in found):
             return None
         places.append([place for place in found if place is not None])
-    return NarrowedCalls(lengths, base, places)
+    return NarrowedCalls(lengths, base, places, unit)
 
 
 def _calls(graph: Graph) -> list[KernelCall]:
@@ -141,10 +144,10 @@ def _codes(structure: ChannelStructure, unit: int) -> dict[int, tuple[int, ...]]
         probes += 1
     codes = {}
     for length, groups in alike.items():
-        for number, group in enumerate(groups, 1):
+        for number, index in enumerate(groups, 1):
             code = tuple(unit * (number // digits[length] ** k % digits[length]) for k in range(probes))
             if any(code):
-                codes[group] = code
+                codes[index] = code
     return codes
 
 
