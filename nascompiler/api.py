@@ -199,13 +199,15 @@ def compile(
     verify: bool = False,
     threads: int | None = None,
     locked: str | Path | None = None,
+    full_offload: bool = False,
 ) -> Artifact:
     """Compile a model for a target; returns the artifact, ready to run. An architecture is expanded first.
 
     `output` is the folder to write (default: a temporary one, gone with the process); `passes` replaces the default
     pipeline before the target's own. `locked` is an artifact, or its manifest: kernels are computed by the variants
     recorded there, and its pipeline is the default; UsageError lists what cannot be reproduced. With `verify`, raises
-    GateError when the artifact does not compute what the reference evaluator does.
+    GateError when the artifact does not compute what the reference evaluator does; with `full_offload`, when a TPU
+    leaves anything but conversions at the edge of the network to the host, listing all of it with the reasons.
     """
     from nascompiler.backends.compile import compile_graph, compile_locked
 
@@ -214,7 +216,7 @@ def compile(
     folder = Path(scratch.name) / "artifact" if scratch is not None else Path(str(output))
     network = expanded(graph, passes=passes)
     if locked is None:
-        compile_graph(network, target, folder, pipeline=passes, overwrite=overwrite)
+        compile_graph(network, target, folder, pipeline=passes, overwrite=overwrite, full_offload=full_offload)
     else:
         compile_locked(network, target, folder, Path(locked), pipeline=passes, overwrite=overwrite)
     artifact = load_artifact(folder, threads=threads)
@@ -225,11 +227,14 @@ def compile(
     return artifact
 
 
-def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact:
-    """A compiled artifact from its folder, checked against its manifest and this machine."""
+def load_artifact(folder: str | Path, *, threads: int | None = None, device: str | None = None) -> Artifact:
+    """A compiled artifact from its folder, checked against its manifest and this machine.
+
+    One for ARM runs on a `device`: `emulated`, `HOST:PORT[/KEY]` or `tracker:HOST:PORT/KEY`, by default its target's.
+    """
     from nascompiler.backends.artifact import load_artifact as load_from
 
-    return load_from(folder, threads=threads)
+    return load_from(folder, threads=threads, device=device)
 
 
 def verify(

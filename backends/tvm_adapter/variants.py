@@ -15,10 +15,11 @@ from tvm import relax
 
 from nascompiler.backends.cpu.choice import Choice, Choices, choose, settle
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.kernels.native import link, object_file
+from nascompiler.backends.kernels.native import object_file
 from nascompiler.backends.memory import aligned
 from nascompiler.backends.target import Target
 from nascompiler.backends.tile_permission import permit_tiles
+from nascompiler.backends.toolchain import link_shared
 from nascompiler.backends.tvm_adapter.build import kernel_object, write_kernel
 from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lower import lower
@@ -72,7 +73,7 @@ def compile_variant(graph: Graph, choice: Choice, target: Target, folder: Path |
 def load_functions(compiled: Sequence[Compiled], target: Target, library: Path) -> Any:
     """The module with the functions of all variants, linked to `library`."""
     permit_tiles(target.isa.features)
-    link(list(dict.fromkeys(path for c in compiled for path in c.objects)), library)
+    link_shared(list(dict.fromkeys(path for c in compiled for path in c.objects)), library, target.isa)
     return tvm.runtime.load_module(str(library))
 
 

@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from nascompiler import __version__
 from nascompiler.backends.manifest import Manifest, TensorSpec
 from nascompiler.backends.measure import Environment, Kind, Latency, environment
 from nascompiler.backends.measure.latency import LayerTime, median_layers
 from nascompiler.backends.measure.lease import device_lease
 from nascompiler.backends.measure.roofline import Roofline
+from nascompiler.backends.target import parse_target
+from nascompiler.bench.estimated import check_options, estimate_artifact
 from nascompiler.bench.peers import check_peers
 from nascompiler.bench.source import peer_model
 from nascompiler.bench.turns import Worker, measure_in_turns
@@ -49,6 +52,8 @@ class BenchResult:
     environment: Environment
     roofline: Roofline | None = None
     weights: int = 0
+    simulation: Mapping[str, Any] | None = None
+    """Of a TPU: cycles, counters, and what the host takes beside it."""
 
     def bound_ns(self, layer: LayerTime) -> float | None:
         """The least time of a layer on one thread of this machine; None where it was not measured."""
@@ -64,6 +69,7 @@ class BenchResult:
             "target": self.target,
             "threads": self.threads,
             **self.ours.latency.to_json(),
+            **(self.simulation or {}),
             "dropped_bursts": self.ours.dropped,
             "roofline": None if self.roofline is None else asdict(self.roofline),
             "bounds_ns": None
@@ -99,8 +105,9 @@ def bench_artifact(
     """Measure an artifact, and other runtimes by name, in turns.
 
     `rounds` bursts of about `burst_ms` each are taken of every runtime; with `roofline`, what the machine can do at
-    most is measured between them. Peers that fail to load are listed in `failures`; raises an Error when the artifact
-    itself cannot be loaded, UsageError for unknown peers or threads < 1.
+    most is measured between them. Peers that fail to load are listed in `failures`. An artifact for a core that is not
+    here is estimated. Raises an Error when the artifact itself cannot be loaded, UsageError for unknown peers or
+    threads < 1.
     """
     if threads < 1:
         raise UsageError(f"threads is {threads}; it must be at least 1")
@@ -108,6 +115,20 @@ def bench_artifact(
         raise UsageError("rounds must be at least 1 and a burst longer than 0 ms")
     check_peers(against)
     manifest = Manifest.read(Path(folder))
+    target = parse_target(manifest.target)
+    if target.is_emulated:
+        check_options(threads, against, target)
+        latency, model = estimate_artifact(Path(folder), manifest)
+        ours = Entry(OURS, __version__, manifest.target, latency, 1.0, 0)
+        return BenchResult(manifest.target, threads, (ours,), {}, model)
+    if manifest.kind is Kind.SIMULATED:
+        if against:
+            raise UsageError(
+                f"{folder} is simulated ({manifest.target}): runtimes cannot be measured beside it in turns"
+            )
+        from nascompiler.bench.simulated import simulate_artifact
+
+        return simulate_artifact(Path(folder), random_arrays(manifest, seed), environment(threads, []))
     with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
         inputs = Path(scratch) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))

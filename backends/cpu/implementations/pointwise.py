@@ -95,7 +95,9 @@ def tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
     vectors = min(-(-n // isa.lanes), 3)
     guesses = [(min(MOST_ROWS, isa.accumulators // v, m), v) for v in (vectors, 3, 2, 1) if v <= vectors]
     if n >= 4 * isa.lanes:
-        guesses.append((min(6, isa.accumulators // 4, m), 4))
+        # where multiply-adds take a lane, a vector of each row is in a register besides
+        most = 5 if isa.architecture == "aarch64" else 6
+        guesses.append((min(most, isa.accumulators // 4, m), 4))
     return list(dict.fromkeys(guesses))
 
 

@@ -8,8 +8,7 @@ from math import inf
 
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.measure import Kind
-from nascompiler.backends.measure.kernels import KernelMeasurer
+from nascompiler.backends.measure.timing import kernel_measurer
 from nascompiler.backends.predict import predict, stays_in_cache, timed_calls
 from nascompiler.backends.store import Measurements, known_measurements
 from nascompiler.backends.target import parse_target
@@ -39,7 +38,7 @@ class PredictedLatency:
         complete: bool = True,
         error: float | None = None,
         known: Measurements | None = None,
-        measurer: MeasurerFactory = KernelMeasurer,
+        measurer: MeasurerFactory = kernel_measurer,
     ) -> None:
         self.target = target
         self._parsed = parse_target(target)
@@ -68,7 +67,7 @@ class PredictedLatency:
             spread = sum(self._spreads(assigned))
         else:
             spread = self._error * found.latency.median_ns
-        return TargetLatency(found.latency.median_ns, Kind.PREDICTED, spread, 0, len(found.missing))
+        return TargetLatency(found.latency.median_ns, found.latency.kind, spread, 0, len(found.missing))
 
     def narrowing(self, structure: ChannelStructure) -> PredictedNarrowing | None:
         """Predictions for a network with fewer channels; None where each variant has to be lowered on its own."""
@@ -89,7 +88,7 @@ class PredictedLatency:
         """The time of each of some calls in ns, by key; what is not known is measured, or left out."""
         wanted = {key: call for key, call in calls.items() if (key, warm) not in self._times}
         for measured in (False, True):
-            tunings = self._known.tunings(wanted, self._parsed.fingerprint)
+            tunings = self._known.tunings(wanted, self._parsed.timing_fingerprint)
             for key, call in list(wanted.items()):
                 tuning = tunings.get(key)
                 available = variants(call, self._parsed, tuning)
