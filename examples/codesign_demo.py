@@ -33,7 +33,7 @@ def main() -> None:
             [
                 "codesign",
                 *("--space", SPACE, "--data", DATA, "--resolution", str(RESOLUTION), "--latency", latency),
-                *("--trials", "5", "--slack", "1.3", "--first-epochs", "4", "--epochs", "4"),
+                *("--trials", "4", "--slack", "1.3", "--first-epochs", "3", "--epochs", "3"),
                 *("--step", "0.15", "--decay", "1", "--fine-tune", "15", "--proposals", "mobilenet-v3"),
                 *("-o", str(Path(folder) / "out")),
             ]
