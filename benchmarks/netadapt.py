@@ -1,7 +1,8 @@
 """NetAdapt against the width multiplier: two networks on glyphs-62 at 0.6x of their measured latency, three seeds.
 
     python benchmarks/netadapt.py widths FOLDER                      # latencies of the multipliers, measured
-    python benchmarks/netadapt.py train FOLDER NETWORK SEED          # an adaptation and two multipliers, resumable
+    python benchmarks/netadapt.py train FOLDER NETWORK SEED          # an adaptation, resumable
+    python benchmarks/netadapt.py multiplier FOLDER NETWORK SEED W   # one of the two multipliers
     python benchmarks/netadapt.py measure FOLDER                     # all that was trained, whole and in turns
     python benchmarks/netadapt.py table FOLDER
 
@@ -41,15 +42,15 @@ from nascompiler.transfer.training import train_longer
 FACTOR = 0.6
 SEEDS = (0, 1, 2)
 SIZE = 20
-PROXY = Proxy(resolution=SIZE, crop=12, colour="contrast", train_images=6400, held_out_images=1500)
+PROXY = Proxy(resolution=SIZE, crop=12, colour="contrast", train_images=6400, held_out_images=1000)
 """The middle 40x40 pixels at half their size, in contrast; all 62 classes."""
 
 RECIPE = Recipe(batch_size=64, learning_rate=4e-3, shift=1, weight_decay=0.02, label_smoothing=0.05, fused=True)
-BEFORE, AFTER = 7, 6
+BEFORE, AFTER = 4, 4
 """Epochs before and after the adaptation."""
 
 SHORT = {"learning_rate": 0.03, "shift": 1, "fused": True}
-SHORT_STEPS = 15
+SHORT_STEPS = 10
 STEP, DECAY = 0.05, 0.98
 MULTIPLE = 16
 """Of numbers of channels: the lanes of a vector register here."""
@@ -114,7 +115,7 @@ def widths(folder: Path) -> None:
 
 
 def train(folder: Path, name: str, seed: int) -> None:
-    """The adaptation, then the two multipliers; what is there already is not done again."""
+    """The adaptation; what is there already is not done again."""
     data = images()
     place = folder / f"{name}-{seed}"
     recipe = replace(RECIPE, epochs=BEFORE)
@@ -140,19 +141,22 @@ def train(folder: Path, name: str, seed: int) -> None:
         settings, begin, data, place, InProcess(trainer), resume=(place / "netadapt.study").exists(), listener=_tell
     )
     assert result.final is not None
-    rows: dict[str, Any] = {"adapted": {"test": result.final.test_accuracy, "iterations": result.last.number}}
-    per_epoch = len(data.train) // RECIPE.batch_size
-    epochs = BEFORE + AFTER + round(result.last.number * SHORT_STEPS / per_epoch)
-    for width in json.loads((folder / "widths.json").read_text())[name]["chosen"]:
-        path = place / f"width-{width}.nir"
-        note = path.with_suffix(".json")
-        if not note.exists():
-            trained = train_longer(architecture(name, width), data, replace(RECIPE, epochs=epochs), seed=seed)
-            files.save(trained.graph, path)
-            files.write_text(note, json.dumps({"test": trained.test_accuracy, "epochs": epochs}))
-        rows[str(width)] = json.loads(note.read_text())
-    files.write_text(place / "accuracies.json", json.dumps(rows, indent=1))
-    print(name, seed, json.dumps(rows), flush=True)
+    steps = result.last.number * SHORT_STEPS
+    row: dict[str, Any] = {"test": result.final.test_accuracy, "iterations": result.last.number, "short_steps": steps}
+    files.write_text(place / "adapted.json", json.dumps(row))
+    print(name, seed, json.dumps(row), flush=True)
+
+
+def multiplier(folder: Path, name: str, seed: int, width: float) -> None:
+    """A multiplier's network, trained as long as an adapted one: the steps between count as a whole epoch."""
+    path = folder / f"{name}-{seed}" / f"width-{width}.nir"
+    if path.exists():
+        return
+    recipe = replace(RECIPE, epochs=BEFORE + 1 + AFTER)
+    trained = train_longer(architecture(name, width), images(), recipe, seed=seed)
+    files.write_text(path.with_suffix(".json"), json.dumps({"test": trained.test_accuracy, "epochs": recipe.epochs}))
+    files.save(trained.graph, path)
+    print(name, seed, width, trained.test_accuracy, flush=True)
 
 
 def _tell(progress: Progress) -> None:
@@ -193,14 +197,14 @@ def table(folder: Path) -> None:
         latencies = json.loads(path.read_text())
         adapted, interpolated = [], []
         for seed in SEEDS:
-            note = folder / f"{name}-{seed}" / "accuracies.json"
-            if not note.exists() or f"adapted {seed}" not in latencies:
+            place = folder / f"{name}-{seed}"
+            notes = {path.stem.removeprefix("width-"): path for path in place.glob("width-*.json")}
+            if len(notes) < 2 or f"adapted {seed}" not in latencies:
                 continue
-            rows = json.loads(note.read_text())
-            points = sorted((latencies[width], row["test"]) for width, row in rows.items() if width != "adapted")
+            points = sorted((latencies[width], _test_accuracy(path)) for width, path in notes.items())
             ns = latencies[f"adapted {seed}"]
             other = float(np.interp(ns, *zip(*points, strict=True)))
-            adapted.append(100 * rows["adapted"]["test"])
+            adapted.append(100 * _test_accuracy(place / "adapted.json"))
             interpolated.append(100 * other)
             whole = latencies["1.0"]
             print(
@@ -216,17 +220,25 @@ def table(folder: Path) -> None:
             )
 
 
+def _test_accuracy(path: Path) -> float:
+    return float(json.loads(path.read_text())["test"])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=("widths", "train", "measure", "table"))
+    parser.add_argument("command", choices=("widths", "train", "multiplier", "measure", "table"))
     parser.add_argument("folder", type=Path)
     parser.add_argument("network", nargs="?", choices=tuple(NETWORKS))
     parser.add_argument("seed", nargs="?", type=int, default=0)
+    parser.add_argument("width", nargs="?", type=float, default=0.5)
     arguments = parser.parse_args()
-    if arguments.command == "train":
+    if arguments.command in ("train", "multiplier"):
         if arguments.network is None:
-            parser.error("train needs a network")
-        train(arguments.folder, arguments.network, arguments.seed)
+            parser.error(f"{arguments.command} needs a network")
+        if arguments.command == "train":
+            train(arguments.folder, arguments.network, arguments.seed)
+        else:
+            multiplier(arguments.folder, arguments.network, arguments.seed, arguments.width)
     else:
         {"widths": widths, "measure": measure, "table": table}[arguments.command](arguments.folder)
 

@@ -53,6 +53,23 @@ def without_channels(structure: ChannelStructure, keep: Mapping[int, Indices]) -
     return copy
 
 
+def with_channel_counts(structure: ChannelStructure, counts: Mapping[int, int]) -> Graph:
+    """A copy of the structure's graph whose free groups have so many channels, more or fewer, by their numbers.
+
+    The first ones stay, and where there are to be more they come again from the first on: the copy serves to see what
+    depends on sizes, not on values. Raises UsageError as `remove_channels` does.
+    """
+    fewer = {group: range(min(count, structure.groups[group].length)) for group, count in counts.items()}
+    _checked(structure, fewer)
+    frozen = [group for group in counts if structure.groups[group].frozen]
+    if frozen:
+        raise UsageError(f"these groups are frozen: {', '.join(map(str, frozen))}")
+    kept = {group: np.arange(count) % structure.groups[group].length for group, count in counts.items()}
+    copy, moved = structure.graph.clone_with_map()
+    _remove(copy, structure, kept, moved)
+    return copy
+
+
 def _remove(
     graph: Graph, structure: ChannelStructure, kept: Mapping[int, Positions], moved: Mapping[Value, Value]
 ) -> None:

@@ -12,21 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascompiler import api
-from nascompiler.backends.measure import Kind
 from nascompiler.codesign.result import StageResult
 from nascompiler.codesign.settings import CodesignSettings
 from nascompiler.data.dataset import Dataset
-from nascompiler.ir import files
+from nascompiler.ir import Graph, files
 from nascompiler.netadapt.folder import Folder
 from nascompiler.netadapt.loop import Listener as AdaptListener
 from nascompiler.netadapt.run import adapt, executor_of, measure_whole
 from nascompiler.search.evaluation import TargetLatency
-from nascompiler.search.latency import measure_top
+from nascompiler.search.latency import latency_source, measure_top
 from nascompiler.search.prepare import executor_of as search_executor
 from nascompiler.search.prepare import prepare
 from nascompiler.search.progress import Listener as SearchListener
 from nascompiler.search.run import run_search
 from nascompiler.search.study import Study
+from nascompiler.search.trial import TrialSpec
 from nascompiler.training.accuracy import Run, evaluate_accuracy
 from nascompiler.training.recipe import Recipe
 from nascompiler.transfer.training import train_longer
@@ -96,9 +96,9 @@ def first_training(context: Context) -> StageResult:
         progress=lambda epoch: context.on_epoch("the winner", epoch, recipe.epochs),
     )
     files.save(trained.graph, context.path(FIRST))
-    measured = measure_whole({"first": trained.graph}, context.settings.target)
     note = f"{recipe.epochs} epochs"
-    return StageResult("training", FIRST, trained.held_out_accuracy, trained.test_accuracy, measured.get("first"), note)
+    latency = latency_of(trained.graph, context.settings.target)
+    return StageResult("training", FIRST, trained.held_out_accuracy, trained.test_accuracy, latency, note)
 
 
 def shrinking(context: Context) -> StageResult:
@@ -118,7 +118,7 @@ def shrinking(context: Context) -> StageResult:
             say=context.say,
         )
     last, target = result.last, context.settings.target
-    latency = last.measured.get(target, TargetLatency(last.values[target], Kind.PREDICTED))
+    latency = last.measured.get(target) or latency_of(files.load(result.path), target)
     note = f"{last.number} iterations, {settings.steps} steps each"
     file = str(result.path.relative_to(context.folder))
     return StageResult("netadapt", file, last.accuracy, None, latency, note)
@@ -135,9 +135,8 @@ def long_training(context: Context, shrunk: StageResult) -> StageResult:
         progress=lambda epoch: context.on_epoch("for good", epoch, recipe.epochs),
     )
     files.save(trained.graph, context.path(LONG))
-    measured = measure_whole({"long": trained.graph}, context.settings.target)
     note = f"{recipe.epochs} epochs"
-    latency = measured.get("long", shrunk.latency)
+    latency = latency_of(trained.graph, context.settings.target)
     return StageResult("long training", LONG, trained.held_out_accuracy, trained.test_accuracy, latency, note)
 
 
@@ -187,6 +186,12 @@ def measurement(context: Context, compiled: StageResult) -> StageResult:
     found = api.bench(context.path(ARTIFACT)).ours.latency
     latency = TargetLatency(found.median_ns, found.kind, found.mad_ns, len(found.samples_ns))
     return StageResult("measured", ARTIFACT, compiled.held_out, compiled.test, latency, details=dict(compiled.details))
+
+
+def latency_of(graph: Graph, target: str) -> TargetLatency:
+    """The latency end to end where the target can run or be simulated here, else as its source tells it."""
+    measured = measure_whole({"network": graph}, target)
+    return measured["network"] if measured else latency_source(target).latency(TrialSpec(0, (), graph, 0))
 
 
 def artifact_run(artifact: Artifact) -> Run:

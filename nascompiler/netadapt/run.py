@@ -108,7 +108,7 @@ def _begin(
     from nascompiler.training.trainer import check_fit
     from nascompiler.transfer.training import train_longer
 
-    if graph.level == "qnn":
+    if any(node.op.dialect == "qnn" for node in graph.nodes):
         raise UsageError(f"{graph.name} is quantised; netadapt takes float networks: quantise the result instead")
     if graph.level == "arch":
         if settings.train is None:

@@ -99,16 +99,18 @@ def _real(use: ConstantAxis) -> Scores | None:
     array = use.value.constant.array.astype(np.float64)
     if use.node.op.dialect != "qnn":
         return array
-    scale = use.node.operands[2].array if len(use.node.operands) > 2 else None
-    if scale is None or use.operand == "weight_scale":
+    given = use.node.operands[2].constant if len(use.node.operands) > 2 else None
+    if given is None or use.operand == "weight_scale":
         return None
-    scale = scale.astype(np.float64)
+    scale = np.asarray(given.array, np.float64)
     if use.operand == "bias":
-        return array * scale * use.node["x_scale"]
+        return np.asarray(array * scale * use.node["x_scale"], np.float64)
+    if len(scale) not in (1, array.shape[use.axis]):
+        # A transposed convolution in groups has fewer filters along the axis than scales: the groups share its places.
+        scale = scale.mean(keepdims=True)
     along = [1] * array.ndim
     along[use.axis] = -1
-    # A transposed convolution in groups has fewer filters along the axis than scales: the groups share its places.
-    return array * scale.reshape(along) if len(scale) in (1, array.shape[use.axis]) else array * scale.mean()
+    return np.asarray(array * scale.reshape(along), np.float64)
 
 
 def _channels(structure: ChannelStructure, group: ChannelGroup, value: object) -> Scores:

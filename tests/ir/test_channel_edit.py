@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nascompiler.ir import Constant, DType, Graph, TensorType, UsageError, Value, evaluate, graph_cost, parse, verify
-from nascompiler.ir.channel_edit import remove_channels, without_channels
+from nascompiler.ir.channel_edit import remove_channels, with_channel_counts, without_channels
 from nascompiler.ir.channels import Role, channel_structure
 from nascompiler.ir.types import Quantization
 from tests.ir.channel_networks import (
@@ -302,3 +302,27 @@ def test_weights_that_are_not_loaded() -> None:
     (first, *_) = channel_structure(graph).free_groups
     with pytest.raises(UsageError, match="weights file"):
         remove_channels(graph, {first.index: [0]})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_other_numbers_of_channels(seed: int) -> None:
+    """More of them, or fewer: a valid graph, with the sizes that were asked for."""
+    graph = random_network(seed)
+    structure = channel_structure(graph)
+    generator = np.random.default_rng(seed)
+    counts = {g.index: int(g.length + generator.integers(1 - g.length, 40)) for g in structure.free_groups}
+    resized = with_channel_counts(structure, counts)
+    verify(resized)
+    for before, after in zip(graph.nodes, resized.nodes, strict=True):
+        for old, new in zip(before.results, after.results, strict=True):
+            for axis, segments in structure.axes.get(old, {}).items():
+                size = sum(counts.get(s.group, s.length) * s.repeat for s in segments)
+                assert (new.type.shape or ())[axis] == size
+    assert all(np.isfinite(array).all() for array in evaluate(resized, random_inputs(graph)).values())
+
+
+def test_other_numbers_of_frozen_channels() -> None:
+    structure = channel_structure(random_network(0))
+    frozen = next(group.index for group in structure.groups if group.frozen)
+    with pytest.raises(UsageError, match="frozen"):
+        with_channel_counts(structure, {frozen: 3})

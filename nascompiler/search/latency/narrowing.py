@@ -15,13 +15,17 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.predict import timed_calls
 from nascompiler.ir import Graph
 from nascompiler.ir.attributes import Attribute
-from nascompiler.ir.channel_edit import without_channels
+from nascompiler.ir.channel_edit import with_channel_counts
 from nascompiler.ir.channels import ChannelStructure
 from nascompiler.ir.types import TensorType
 from nascompiler.search.interfaces import Counts
 
 Lower = Callable[[Graph], Graph]
 MOST_PROBES = 4
+
+UNITS = (-1, 16, 64)
+"""Numbers of channels that probes differ by, tried one after the other: a few less, or multiples of what kernels like,
+until the same kernels are taken."""
 
 _Terms = tuple[tuple[int, int], ...]
 """What a size is the sum of: (group, times)."""
@@ -40,10 +44,12 @@ class _Place:
 
 
 class NarrowedCalls:
-    """The kernel calls of a network as functions of its numbers of channels."""
+    """The kernel calls of a network as functions of its numbers of channels; `unit` is that of the probes."""
 
-    def __init__(self, lengths: Sequence[int], calls: Sequence[KernelCall], places: Sequence[Sequence[_Place]]) -> None:
-        self._lengths, self.calls, self._places = lengths, calls, places
+    def __init__(
+        self, lengths: Sequence[int], calls: Sequence[KernelCall], places: Sequence[Sequence[_Place]], unit: int = 0
+    ) -> None:
+        self._lengths, self.calls, self._places, self.unit = lengths, calls, places, unit
         self._uses: dict[int, list[int]] = {}
         for index, found in enumerate(places):
             for group in {group for place in found for group, _ in place.terms}:
@@ -90,17 +96,26 @@ class PredictedNarrowing:
         return [total + sum(times.get(key, 0.0) - base[index] for index, key in named.items()) for named in keys]
 
 
-def narrowed_calls(structure: ChannelStructure, lower: Lower) -> NarrowedCalls | None:
+def narrowed_calls(structure: ChannelStructure, lower: Lower, units: Sequence[int] = UNITS) -> NarrowedCalls | None:
     """The calls of the structure's graph; None where what it is lowered to depends on channels in other ways."""
     base = _calls(lower(structure.graph))
+    for unit in units:
+        found = _probed(structure, lower, base, unit)
+        if found is not None:
+            return found
+    return None
+
+
+def _probed(structure: ChannelStructure, lower: Lower, base: Sequence[KernelCall], unit: int) -> NarrowedCalls | None:
+    """What probes in which groups have some units more (or less) tell; None where they lead to other calls."""
     lengths = [group.length for group in structure.groups]
-    codes = _codes(structure)
+    codes = _codes(structure, unit)
     probes = []
     for number in range(max((len(code) for code in codes.values()), default=0)):
-        keep = {g: range(lengths[g] - code[number]) for g, code in codes.items() if code[number]}
-        probes.append(_calls(lower(without_channels(structure, keep))))
-    if any([call.op for call in probe] != [call.op for call in base] for probe in probes):
-        return None
+        counts = {g: lengths[g] + code[number] for g, code in codes.items() if code[number]}
+        probes.append(_calls(lower(with_channel_counts(structure, counts))))
+        if [call.op for call in probes[-1]] != [call.op for call in base]:
+            return None
     known = _Known(structure, lengths, codes, len(probes))
     places: list[list[_Place]] = []
     for index, call in enumerate(base):
@@ -108,7 +123,7 @@ def narrowed_calls(structure: ChannelStructure, lower: Lower) -> NarrowedCalls |
         if any(place is None for place in found):
             return None
         places.append([place for place in found if place is not None])
-    return NarrowedCalls(lengths, base, places)
+    return NarrowedCalls(lengths, base, places, unit)
 
 
 def _calls(graph: Graph) -> list[KernelCall]:
@@ -116,22 +131,23 @@ def _calls(graph: Graph) -> list[KernelCall]:
     return [KernelCall.of(node) for node in graph.nodes if node in timed]
 
 
-def _codes(structure: ChannelStructure) -> dict[int, tuple[int, ...]]:
-    """How many channels each group loses in each probe: groups of one size lose different numbers of them."""
+def _codes(structure: ChannelStructure, unit: int) -> dict[int, tuple[int, ...]]:
+    """By how many channels each group differs in each probe: groups of one size by different numbers of units."""
     alike: dict[int, list[int]] = {}
     for group in structure.free_groups:
         if group.length > 2:
             alike.setdefault(group.length, []).append(group.index)
-    digits = {length: min(length - 1, 8) for length in alike}  # 0 to at most 7 are lost; two channels stay
+    # Of each probe 0 to at most 7 units; where channels are lost, two stay.
+    digits = {length: 8 if unit > 0 else min(length - 1, 8) for length in alike}
     probes = 1
     while probes < MOST_PROBES and any(digits[n] ** probes <= len(groups) for n, groups in alike.items()):
         probes += 1
     codes = {}
     for length, groups in alike.items():
-        for number, group in enumerate(groups, 1):
-            code = tuple(number // digits[length] ** k % digits[length] for k in range(probes))
+        for number, index in enumerate(groups, 1):
+            code = tuple(unit * (number // digits[length] ** k % digits[length]) for k in range(probes))
             if any(code):
-                codes[group] = code
+                codes[index] = code
     return codes
 
 
@@ -153,7 +169,7 @@ class _Known:
             terms = tuple(sorted((g, n) for g, n in times.items() if g in codes))
             fixed = sum(lengths[g] * n for g, n in times.items() if g not in codes)
             sizes = [
-                fixed + sum((lengths[g] - (codes[g][k] if k >= 0 else 0)) * n for g, n in terms)
+                fixed + sum((lengths[g] + (codes[g][k] if k >= 0 else 0)) * n for g, n in terms)
                 for k in range(-1, probes)
             ]
             key = tuple(sizes)

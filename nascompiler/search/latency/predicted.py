@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from math import inf
 
@@ -19,7 +19,7 @@ from nascompiler.search.failures import FailureClass, TrialFailure
 from nascompiler.search.latency.build import MeasurerFactory, measure_calls
 from nascompiler.search.latency.collection import Collection
 from nascompiler.search.latency.lowering import lowered
-from nascompiler.search.latency.narrowing import PredictedNarrowing, narrowed_calls
+from nascompiler.search.latency.narrowing import UNITS, PredictedNarrowing, narrowed_calls
 from nascompiler.search.latency.table import LatencyTable
 from nascompiler.search.trial import TrialSpec
 
@@ -47,6 +47,7 @@ class PredictedLatency:
         self._known = known_measurements() if known is None else known
         self._measurer = measurer
         self._times: dict[tuple[str, bool], float] = {}
+        self._units: Sequence[int] = UNITS
 
     def latency(self, trial: TrialSpec) -> TargetLatency:
         """The prediction for the architecture of a trial; raises TrialFailure where there can be none."""
@@ -76,9 +77,10 @@ class PredictedLatency:
             made.append(lowered(graph, self._parsed))
             return made[-1]
 
-        calls = narrowed_calls(structure, lower)
+        calls = narrowed_calls(structure, lower, self._units)
         if calls is None:
             return None
+        self._units = sorted(UNITS, key=lambda unit: unit != calls.unit)  # what served once is tried first
         warm = stays_in_cache(made[0], self._parsed)  # then narrower ones do too
         return PredictedNarrowing(calls, partial(self._call_times, warm=warm))
 

@@ -29,7 +29,7 @@ def selection(structure: ChannelStructure, seed: int) -> dict[int, int]:
     generator = np.random.default_rng(seed)
     free = [group for group in structure.free_groups if group.length > 8]
     chosen = [free[i] for i in generator.choice(len(free), 4, replace=False)]
-    return {group.index: group.length - 8 * int(generator.integers(1, 1 + group.length // 64)) for group in chosen}
+    return {group.index: group.length - 8 * int(generator.integers(1, 2 + group.length // 64)) for group in chosen}
 
 
 @pytest.mark.parametrize("name", ["mobilenet-v3-small", "mobilenet-v1", "mnasnet-small"])
