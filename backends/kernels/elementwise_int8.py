@@ -1,7 +1,7 @@
 """Elementwise operations on 8-bit integers, each float32 step as docs/integers.md has it.
 
-Elements are taken in blocks of `block`: four vectors where results of four are packed together (AVX-512), else one
-vector, or a single element where there are fewer. The last block overlaps the one before.
+Elements are taken in blocks of `block`: four vectors where results of four are packed together (AVX-512, NEON), else
+one vector, or a single element where there are fewer. The last block overlaps the one before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _WORDS = 64
 
 def block_of(isa: Isa, count: int) -> int:
     """The elements of a block, of which there are `count` next to each other."""
-    return next(size for size in (4 * isa.lanes if isa.lanes == 16 else isa.lanes, isa.lanes, 1) if size <= count)
+    packs = isa.lanes == 16 or isa.architecture == "aarch64"
+    return next(size for size in (4 * isa.lanes if packs else isa.lanes, isa.lanes, 1) if size <= count)
 
 
 @dataclass(frozen=True)

@@ -440,6 +440,13 @@ class Emitter:
 
     def part(self, vector: Vector, start: int, lanes: int) -> Vector:
         """Some neighbouring lanes of a vector."""
+        bytes = vector.dtype.bytes
+        if self.isa.architecture == "aarch64" and bytes < lanes * bytes == 4 and start % lanes == 0:
+            # as a lane of 32 bits, which one instruction stores: LLVM would take narrower elements out one by one
+            quads = self.bits(vector, DType.I32).value
+            word = self.builder.extract_element(quads, ir.Constant(_I32, start // lanes))
+            value = self.builder.bitcast(word, ir.VectorType(_ELEMENTS[vector.dtype], lanes))
+            return Vector(self, value, vector.dtype)
         return self.shuffle(vector, vector, range(start, start + lanes))
 
     def multiply_add(self, a: Vector, b: Vector, c: Vector) -> Vector:
@@ -477,12 +484,20 @@ class Emitter:
     def at_least(self, x: Vector, low: Vector | float) -> Vector:
         """The larger of x and a bound; NaN stays NaN. One instruction where the processor has it."""
         bound = low if isinstance(low, Vector) else self.constant(low, x.lanes, x.dtype)
+        if self._has_limits(x):
+            return self._intrinsic("llvm.aarch64.neon.fmax.v4f32", x, bound)
         return self.select(x.less(bound), bound, x)
 
     def at_most(self, x: Vector, high: Vector | float) -> Vector:
         """The smaller of x and a bound; NaN stays NaN."""
         bound = high if isinstance(high, Vector) else self.constant(high, x.lanes, x.dtype)
+        if self._has_limits(x):
+            return self._intrinsic("llvm.aarch64.neon.fmin.v4f32", x, bound)
         return self.select(x.greater(bound), bound, x)
+
+    def _has_limits(self, x: Vector) -> bool:
+        """Whether one instruction takes the larger or the smaller of two numbers, NaN before any: LLVM takes two."""
+        return self.isa.architecture == "aarch64" and x.dtype is DType.F32 and x.lanes == 4
 
     def round_to_integer(self, x: Vector) -> Vector:
         """The nearest 32-bit integers, halves to the even one, of numbers that fit; on ARM also the nearest that do."""

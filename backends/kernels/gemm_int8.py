@@ -73,7 +73,7 @@ class GemmInt8(Kernel):
 
         def tile(x: Pointer, row: Number, column: Index, vectors: int) -> None:
             places = places_of(e, column, vectors, n["n"], self.columns)
-            offsets = [e.load(p["offset"] + place, e.isa.lanes) for place in places]
+            offsets = self.requantization.lifted([e.load(p["offset"] + place, e.isa.lanes) for place in places])
             rows = [x + length * i for i in range(self.rows)]
             weight = p["weight"] + column * length
             sums = add_dots(e, rows, weight, n["groups"], offsets * self.rows, dots, UNROLL)
