@@ -37,6 +37,7 @@ from nascompiler.ir.types import Array, TensorType
 
 if TYPE_CHECKING:
     from nascompiler.backends.devices.program import DeviceProgram
+    from nascompiler.backends.tpu.running import LoadedRegion
     from nascompiler.backends.tvm_runtime.program import Program
 
 LIBRARY, WEIGHTS, BEFORE, AFTER, PLACEMENT = "model.so", "weights.bin", "before.nir", "after.nir", "placement.json"
@@ -45,12 +46,20 @@ LIBRARY, WEIGHTS, BEFORE, AFTER, PLACEMENT = "model.so", "weights.bin", "before.
 class Artifact:
     """A loaded artifact. Inputs and outputs have the source model's names, shapes and layouts.
 
-    `device` names where it runs, if not in this process.
+    `device` names where it runs, if not in this process. `regions` are the programs of a TPU, in the order in which they
+    run: simulated at every step.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest, program: Program | DeviceProgram) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        manifest: Manifest,
+        program: Program | DeviceProgram,
+        regions: tuple[LoadedRegion, ...] = (),
+    ) -> None:
         self.folder = folder
         self.manifest = manifest
+        self.regions = regions
         self._program = program
         self._symbols = frozenset(call.symbol for call in manifest.calls)
 
@@ -70,8 +79,12 @@ class Artifact:
 
     @property
     def threads(self) -> int:
-        """Threads that runs use."""
+        """Threads that runs use; raises UsageError when set to more than the process has."""
         return self._program.threads
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        self._program.set_threads(threads)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name for inputs by name; raises UsageError that lists every input that does not fit."""
@@ -176,7 +189,29 @@ def load_artifact(folder: str | Path, *, threads: int | None = None, device: str
         library = Path(private) / LIBRARY
         library.write_bytes(code)
         program = Program(library, weights, inputs, manifest.threads if threads is None else threads)
-    return Artifact(folder, manifest, program)
+    regions = _load_regions(folder, manifest)
+    artifact = Artifact(folder, manifest, program, regions)
+    if regions:
+        from nascompiler.backends.tpu.running import provide_regions
+
+        provide_regions(artifact, regions)
+    return artifact
+
+
+def _load_regions(folder: Path, manifest: Manifest) -> tuple[LoadedRegion, ...]:
+    """The programs for the TPU that an artifact was compiled for, checked and verified."""
+    if not manifest.regions:
+        return ()
+    from nascompiler.backends.tpu.artifact import PROGRAM, WEIGHT_MEMORY, read_program
+    from nascompiler.backends.tpu.machine import parse_machine
+    from nascompiler.backends.tpu.running import LoadedRegion
+
+    machine = parse_machine(manifest.target)
+    loaded = []
+    for symbol in manifest.regions:
+        files = {n: _checked_bytes(folder, n, manifest) for n in (f"{symbol}{PROGRAM}", f"{symbol}{WEIGHT_MEMORY}")}
+        loaded.append(LoadedRegion(symbol, read_program(symbol, files), machine))
+    return tuple(loaded)
 
 
 def _on_device(folder: Path, manifest: Manifest, threads: int | None, device: str | None) -> Artifact:

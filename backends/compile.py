@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -14,6 +14,10 @@ from nascompiler.backends.cpu.choice import Choices, Chooser, choose, choose_rec
 from nascompiler.backends.cpu.placement import Placement, placement_table
 from nascompiler.backends.manifest import NAME, CallSpec, Manifest, TensorSpec, WeightSpec, file_hash
 from nascompiler.backends.target import Target, parse_target
+from nascompiler.backends.tpu.artifact import RegionBuild, figures_of, tpu_placement
+from nascompiler.backends.tpu.placement import require_full_offload
+from nascompiler.backends.tpu.region import Region, extract, host_graph
+from nascompiler.backends.tpu.target import TpuTarget
 from nascompiler.backends.tvm_versions import ACCEPTED
 from nascompiler.ir.cost import node_cost
 from nascompiler.ir.errors import UsageError
@@ -63,21 +67,32 @@ def compile_graph(
     overwrite: bool = False,
     instruments: Sequence[Instrument] = (),
     choose: Chooser = choose,
+    full_offload: bool = False,
 ) -> Compiled:
     """Compile a graph for a target and write the artifact to `folder`.
 
     `pipeline` replaces the default one; kernels are assigned at its end where it does not do so itself; `choose` says
-    by which variant each call is computed. The folder appears whole or not at all.
+    by which variant each call is computed. With `full_offload`, raises GateError listing what a TPU leaves to the
+    host. The folder appears whole or not at all.
 
     Raises UsageError when the folder exists (see `new_folder`) and for a broken pipeline, ModelError for a graph that
     cannot be lowered, every reason listed, DeviceError when TVM cannot be used.
     """
     chosen = parse_target(target)
+    if full_offload and not isinstance(chosen, TpuTarget):
+        raise UsageError(f"a full offload is asked for, and {chosen} has nothing to offload to; accepted: tpu:...")
     text = with_kernels(pipeline, target)
     with new_folder(Path(folder), overwrite=overwrite) as place:
         assigned = run_pipeline(graph, text, instruments=instruments)
-        lowered_graph, choices = settle(assigned, chosen, choose)
-        return _write(graph, lowered_graph, chosen, choices, text, place, Path(folder))
+        if isinstance(chosen, TpuTarget):
+            if full_offload:
+                require_full_offload(assigned, str(chosen))
+            regions = extract(assigned, str(chosen))
+            host = run_pipeline(host_graph(assigned, regions), str(Pipeline((Step(AssignKernels("cpu")),))))
+            settled, choices = settle(host, chosen.host_target, choose)
+            return _write(graph, settled, chosen, choices, text, place, Path(folder), shown=assigned, regions=regions)
+        settled, choices = settle(assigned, chosen, choose)
+        return _write(graph, settled, chosen, choices, text, place, Path(folder))
 
 
 def compile_locked(
@@ -109,18 +124,41 @@ def compile_locked(
 
 
 def _write(
-    before: Graph, after: Graph, target: Target, choices: Choices, pipeline: str, place: Path, folder: Path
+    before: Graph,
+    after: Graph,
+    target: Target,
+    choices: Choices,
+    pipeline: str,
+    place: Path,
+    folder: Path,
+    *,
+    shown: Graph | None = None,
+    regions: Sequence[Region] = (),
 ) -> Compiled:
+    """Write the artifact of a settled graph. Of a TPU, `shown` has the places of all nodes, `after` is the host's part
+    with the `regions` as single nodes."""
     from nascompiler.backends.tvm_adapter.build import build_library
     from nascompiler.backends.tvm_adapter.lower import lower
+    from nascompiler.backends.tvm_adapter.regions import RegionCode
 
-    lowered = lower(after, target, choices)
-    report = build_library(lowered, target, place / LIBRARY)
+    builds: list[RegionBuild] = []
+    if isinstance(target, TpuTarget):
+        assert shown is not None
+        builds = [RegionBuild(region, target.machine) for region in regions]
+        code = {build.region.symbol: RegionCode(build.region.graph, build.compile) for build in builds}
+        lowered = lower(after, target.host_target, choices, regions=code)
+        report = build_library(lowered, target.host_target, place / LIBRARY)
+        placement = tpu_placement(shown, after, target, choices, regions)
+    else:
+        lowered = lower(after, target, choices)
+        report = build_library(lowered, target, place / LIBRARY)
+        placement = placement_table(after, target, choices)
+    for build in builds:
+        build.write(place)
     offsets, _ = lowered.weights.offsets
     write_weights(lowered.weights.arrays, offsets, place / WEIGHTS)
-    placement = placement_table(after, target, choices)
     save(before, place / BEFORE)
-    write_text(place / AFTER, print_graph(after))
+    write_text(place / AFTER, print_graph(after if shown is None else shown))
     write_text(place / PLACEMENT, json.dumps([asdict(row) for row in placement], indent=1) + "\n")
 
     labels = node_labels(after)
@@ -138,6 +176,8 @@ def _write(
         )
         for call in lowered.calls
     ]
+    figures = {region.symbol: figures_of(region) for region in regions}
+    calls = [replace(call, **vars(figures[call.symbol])) if call.symbol in figures else call for call in calls]
     manifest = Manifest(
         name=after.name,
         target=str(target),
@@ -157,6 +197,7 @@ def _write(
         variants={text: choice.variant for text, choice in choices.items()},
         schedules={text: choice.schedule for text, choice in choices.items() if choice.schedule},
         files={path.name: file_hash(path.read_bytes()) for path in sorted(place.iterdir())},
+        regions=tuple(region.symbol for region in regions),
     )
     write_text(place / NAME, manifest.to_json())
     return Compiled(

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nascompiler.backends.measure.latency import Kind
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.types import DType, TensorType
 
@@ -67,7 +68,8 @@ class Manifest:
     """What `manifest.json` says.
 
     `variants` has the variant chosen for each kernel call, by its canonical text, and `schedules` the text of the
-    schedule of those that were searched for; `files` has the SHA-256 of every other file of the artifact by name.
+    schedule of those that were searched for; `files` has the SHA-256 of every other file of the artifact by name;
+    `regions` names the programs of a TPU, in the order in which they run.
     """
 
     name: str
@@ -85,7 +87,13 @@ class Manifest:
     variants: Mapping[str, str]
     schedules: Mapping[str, str]
     files: Mapping[str, str]
+    regions: tuple[str, ...] = ()
     format: int = FORMAT
+
+    @property
+    def kind(self) -> Kind:
+        """How latencies of the artifact come about: the TPU is simulated."""
+        return Kind.SIMULATED if self.regions else Kind.MEASURED
 
     def to_json(self) -> str:
         """The text of the file."""
@@ -139,6 +147,7 @@ def _typed(data: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "variants": {str(k): str(v) for k, v in data["variants"].items()},
         "schedules": {str(k): str(v) for k, v in data["schedules"].items()},
+        "regions": tuple(map(str, data.get("regions", ()))),
         "files": {str(k): str(v) for k, v in data["files"].items()},
     }
 

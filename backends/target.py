@@ -23,6 +23,9 @@ from nascompiler.ir.verify import Legality
 FORMAT = 1
 """Version of the data files this code reads."""
 
+_TPU = "tpu:"
+"""How the targets begin whose data are machines, see `nascompiler.backends.tpu.machine`."""
+
 _SPELLING = re.compile(r"(?P<name>[\w-]+(?::[\w.-]+)?)(?:\{(?P<options>[^{}]*)\})?")
 
 
@@ -105,14 +108,19 @@ class Target:
 
 def target_names() -> list[str]:
     """The names of all targets there are."""
+    from nascompiler.backends.tpu.machine import machine_names
+
     names = [name for name, data in _data_files().items() if not data.get("is_family")]
     families = [name for name, data in _data_files().items() if data.get("is_family")]
-    return sorted([*names, *(f"{family}:{core}" for family in families for core in core_names(family))])
+    cores = [f"{family}:{core}" for family in families for core in core_names(family)]
+    return sorted([*names, *cores, *machine_names()])
 
 
 def describe(name: str) -> Mapping[str, Any]:
     """The contents of a target's data file, with its core where it has one; raises UsageError when there is none."""
     known = _data_files()
+    if name.startswith(_TPU):
+        return _machine_data(name)
     family, colon, core = name.partition(":")
     if not known.get(family, {}).get("is_family") or not colon:
         if name not in known or known[name].get("is_family"):
@@ -120,6 +128,15 @@ def describe(name: str) -> Mapping[str, Any]:
         return known[name]
     found = find_core(family, core)
     return {**known[family], "name": name, "description": found.description, "core": found}
+
+
+def _machine_data(name: str) -> Mapping[str, Any]:
+    """The data of a TPU in the form of a target's: what it is, and options with their defaults."""
+    from nascompiler.backends.tpu.machine import describe_machine, option_names
+
+    data = describe_machine(name)
+    options = {option: {"default": data["machine"][option]} for option in option_names() if option in data["machine"]}
+    return {**data, "kind": "tpu", "options": options}
 
 
 def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
@@ -131,6 +148,10 @@ def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
     """
     if isinstance(text, Target):
         return text
+    if text.strip().startswith(_TPU):
+        from nascompiler.backends.tpu.target import parse_tpu
+
+        return parse_tpu(text, parse_target("cpu", host=host))
     match = _SPELLING.fullmatch(text.strip())
     if match is None:
         raise UsageError(f"cannot read target {text!r}; accepted: NAME or NAME{{option=value,...}}")

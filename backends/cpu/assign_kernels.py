@@ -45,7 +45,7 @@ class AssignKernels(Pass):
     target: str = "cpu"
     fuse: str = "auto"
 
-    requires_level = ("nn", "qnn", "cpu")
+    requires_level = ("nn", "qnn", "cpu", "tpu", "host")
     requires = frozenset({"static-shapes", "closed"})
     preserves = Exact()
 
@@ -55,8 +55,13 @@ class AssignKernels(Pass):
 
     def run(self, graph: Graph, context: PassContext) -> None:
         target = parse_target(self.target)
+        if target.kind == "tpu":
+            from nascompiler.backends.tpu.assign import assign_regions
+
+            assign_regions(graph, target, context)
+            return
         if target.kind not in PROCESSORS:
-            accepted = choices_text(PROCESSORS)
+            accepted = choices_text((*PROCESSORS, "tpu"))
             raise UsageError(f"assign-kernels has no kernels for target {self.target}; accepted: {accepted}")
         detach_activations(graph)  # kernels take activations with parameters, and a residual before them
         for node in list(graph.nodes):

@@ -52,6 +52,7 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE measurement ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE measurement ADD COLUMN warm_ns REAL NOT NULL DEFAULT 0",
     "ALTER TABLE measurement ADD COLUMN cycles TEXT NOT NULL DEFAULT ''",
 )
 """Entry i takes a file from version i to i + 1 of the schema; a new file goes through all of them."""
@@ -81,7 +82,7 @@ class Store:
             db.execute("INSERT OR REPLACE INTO tuning VALUES (?, ?, ?)", (call_id, session_id, tuning.noise))
             db.execute("DELETE FROM measurement WHERE call = ? AND session = ?", (call_id, session_id))
             db.executemany(
-                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(call_id, session_id, *_values(row)) for row in tuning.rows],
             )
 
@@ -179,12 +180,13 @@ def _decompressed(path: Path, state: tuple[int, int]) -> bytes:
 def _values(row: Row) -> tuple[object, ...]:
     figures = (row.median_ns, row.spread_ns, row.repeats, row.gain)
     cycles = json.dumps(dict(row.cycles)) if row.cycles else ""
-    return (row.variant, row.outcome.value, *figures, row.detail, row.schedule, cycles)
+    return (row.variant, row.outcome.value, *figures, row.detail, row.schedule, row.warm_ns, cycles)
 
 
 def _rows(db: sqlite3.Connection, call: int, session: int) -> tuple[Row, ...]:
     rows = db.execute(
-        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail, schedule, cycles FROM measurement "
+        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail, schedule, warm_ns, cycles "
+        "FROM measurement "
         "WHERE call = ? AND session = ?",
         (call, session),
     )

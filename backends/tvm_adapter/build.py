@@ -83,7 +83,10 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
         run_object = Path(folder) / "runs.o"
         run_object.write_bytes(emit_runs(program.runs, target.isa))
         with tvm.transform.PassContext(opt_level=3):
-            built = relax.build(_with_marker(program.module), unoptimised(device))
+            module = _with_marker(program.module)
+            if lowered.external:
+                module = module.with_attr("external_mods", lowered.external)
+            built = relax.build(module, unoptimised(device))
         export(built, [*(file for file, _ in objects), run_object], path, target)
     return BuildReport(
         kernels=len(objects),

@@ -85,8 +85,8 @@ class _Rewriter:
         if _is_tir_call(value):
             return self._tir_call(value)
         if str(value.op.name) == "relax.call_dps_packed":
-            self.lowered.calls.append(self.registered[variable.name])
             symbol, arguments = str(value.args[0].global_symbol), value.args[1]
+            self.lowered.calls.append(self.registered.get(symbol) or self.registered[variable.name])
             return self._emit_call(symbol, arguments, value.ty_args)
         assert str(value.op.name) == "relax.reshape", value.op
         return self.builder.emit(relax.op.reshape(self.mapped[value.args[0]], value.args[1]))

@@ -7,7 +7,8 @@ blob outside the code.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from nascompiler.backends.tvm_adapter.generate import TEMPLATES, generator_finge
 from nascompiler.backends.tvm_adapter.leftovers import has_rule, refusal, tables_of, tensors_of
 from nascompiler.backends.tvm_adapter.leftovers.expressions import scalar, shape_of
 from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Call, Lowered, Weights
+from nascompiler.backends.tvm_adapter.regions import REGION, RegionCode, composite, run_codegen
 from nascompiler.backends.tvm_adapter.schedules import scheduled
 from nascompiler.backends.tvm_versions import ACCEPTED
 from nascompiler.ir.builder import Builder
@@ -40,12 +42,20 @@ from nascompiler.ir.verify import verify
 from nascompiler.passes.fuse_activations import detach_activations
 
 
-def lower(graph: Graph, target: Target, choices: Choices | None = None) -> Lowered:
+def lower(
+    graph: Graph,
+    target: Target,
+    choices: Choices | None = None,
+    *,
+    regions: Mapping[str, RegionCode] | None = None,
+) -> Lowered:
     """The program of a graph whose kernels are assigned; VerificationError lists every node it cannot lower.
 
-    `choices` say how each call of a graph that is settled is computed; default: as measurements have it.
+    `choices` say how each call of a graph that is settled is computed; default: as measurements have it. `regions` are
+    those of another machine, by the names of their programs.
     """
-    verify(graph, target.legality)
+    legality = replace(target.legality, ops=target.legality.ops | {REGION}) if regions else target.legality
+    verify(graph, legality)
     graph, chosen = settle(graph, target) if choices is None else (graph.clone(), choices)
     detach_activations(graph)
     fold_known(graph)
@@ -53,11 +63,11 @@ def lower(graph: Graph, target: Target, choices: Choices | None = None) -> Lower
     faults = [
         Fault(repr(node), f"{reason} on {target.name}", node.origin)
         for node in graph.nodes
-        if not _has_kernel(node, chosen) and (reason := refusal(node)) is not None
+        if node.op.name != REGION and not _has_kernel(node, chosen) and (reason := refusal(node)) is not None
     ]
     if faults:
         raise VerificationError(faults, title=f"graph {graph.name!r} cannot be compiled for {target.name}")
-    return _Lowering(graph, target, chosen).run()
+    return _Lowering(graph, target, chosen, regions or {}).run()
 
 
 def fold_known(graph: Graph) -> None:
@@ -81,7 +91,7 @@ def expand_composites(graph: Graph, choices: Choices) -> None:
     while changed:
         changed = False
         for node in graph.nodes:
-            if has_rule(node) or node.op.decompose is None or _has_kernel(node, choices):
+            if node.op.decompose is None or has_rule(node) or _has_kernel(node, choices):
                 continue
             builder = Builder(graph, before=node, origin=node.origin)
             made = node.op.decompose(builder, *node.op.padded(node.operands), **node.attributes)
@@ -120,8 +130,8 @@ def _constants(node: Node) -> dict[int, Array]:
 
 
 class _Lowering:
-    def __init__(self, graph: Graph, target: Target, choices: Choices) -> None:
-        self.graph, self.target = graph, target
+    def __init__(self, graph: Graph, target: Target, choices: Choices, regions: Mapping[str, RegionCode]) -> None:
+        self.graph, self.target, self.regions = graph, target, regions
         self.labels = node_labels(graph)
         self.builder = relax.BlockBuilder()
         self.weights = Weights()
@@ -158,7 +168,10 @@ class _Lowering:
                 result = self.builder.emit_output(outputs)
             self.builder.emit_func_output(result)
         lowered = Lowered(None, self.kernels, self.objects, self.weights, [])
-        return fuse(self.builder.get(), lowered, self.calls, self.generator, self.target.isa)
+        module = self.builder.get()
+        if self.regions:
+            module, lowered.external = run_codegen(module, self.regions)
+        return fuse(module, lowered, self.calls, self.generator, self.target.isa)
 
     def _weight_types(self) -> list[Any]:
         """Collect all weights first: the type of the tuple is part of the signature."""
@@ -206,8 +219,20 @@ class _Lowering:
             self._kernel(node)
         elif is_view(node):
             self._view(node)
+        elif name == REGION:
+            self._region(node)
         else:
             self._leftover(node)
+
+    def _region(self, node: Node) -> None:
+        """A call of the composite function that our compiler for the TPU is given."""
+        symbol = str(node["program"])
+        self.calls[symbol] = Call(symbol, (self.labels[node],), (node.op.name,), REGION)
+        function = self.builder.add_func(composite(symbol, self.regions[symbol].graph), symbol)
+        result = self.builder.emit(relax.Call(function, [self.values[v] for v in node.operands]), name_hint="region")
+        for number_, value in enumerate(node.results):
+            single = len(node.results) == 1
+            self.values[value] = result if single else self.builder.emit(relax.TupleGetItem(result, number_))
 
     def _implementation(self, node: Node, made: Implementation) -> None:
         """A call of a PrimFunc that takes the kernel's arrays and sizes and shares its chunks among threads."""

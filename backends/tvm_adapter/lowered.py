@@ -70,3 +70,5 @@ class Lowered:
     """By symbol, the kernels that PrimFuncs call."""
     weights: Weights
     calls: list[Call]
+    external: list[Any] = field(default_factory=list)
+    """Modules of TVM's that other compilers have made for parts of the program."""

@@ -52,6 +52,8 @@ class BenchResult:
     environment: Environment
     roofline: Roofline | None = None
     weights: int = 0
+    simulation: Mapping[str, Any] | None = None
+    """Of a TPU: cycles, counters, and what the host takes beside it."""
 
     def bound_ns(self, layer: LayerTime) -> float | None:
         """The least time of a layer on one thread of this machine; None where it was not measured."""
@@ -67,6 +69,7 @@ class BenchResult:
             "target": self.target,
             "threads": self.threads,
             **self.ours.latency.to_json(),
+            **(self.simulation or {}),
             "dropped_bursts": self.ours.dropped,
             "roofline": None if self.roofline is None else asdict(self.roofline),
             "bounds_ns": None
@@ -118,6 +121,14 @@ def bench_artifact(
         latency, model = estimate_artifact(Path(folder), manifest)
         ours = Entry(OURS, __version__, manifest.target, latency, 1.0, 0)
         return BenchResult(manifest.target, threads, (ours,), {}, model)
+    if manifest.kind is Kind.SIMULATED:
+        if against:
+            raise UsageError(
+                f"{folder} is simulated ({manifest.target}): runtimes cannot be measured beside it in turns"
+            )
+        from nascompiler.bench.simulated import simulate_artifact
+
+        return simulate_artifact(Path(folder), random_arrays(manifest, seed), environment(threads, []))
     with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
         inputs = Path(scratch) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))

@@ -12,6 +12,7 @@ import typer
 
 from nascompiler.cli import (
     bench,
+    codesign,
     compile,
     device,
     doctor,
@@ -19,6 +20,7 @@ from nascompiler.cli import (
     import_,
     inspect,
     latency_table,
+    netadapt,
     opt,
     passes,
     quantize,
@@ -57,6 +59,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "targets": targets.targets,
     "search": search.search,
     "study": study.study,
+    "netadapt": netadapt.netadapt,
+    "codesign": codesign.codesign,
     "train": train.train,
     "transfer": transfer.transfer,
     "spaces": spaces.spaces,

@@ -56,12 +56,16 @@ def compile(
         bool, typer.Option("--quantize", help="Quantise first, as `nascompiler quantize` does.")
     ] = False,
     calibration: CalibrationOption = None,
+    require_full_offload: Annotated[
+        bool, typer.Option("--require-full-offload", help="Exit 4, with all reasons, if a TPU leaves work to the host.")
+    ] = False,
     measure: Annotated[
         bool, typer.Option("--measure/--no-measure", help="With --quantize: time float beside int8 for the verdict.")
     ] = True,
 ) -> None:
     """Compile a model for a target."""
     from nascompiler import api
+    from nascompiler.backends.measure.latency import Kind
     from nascompiler.verification import read_images
 
     for script in load or ():
@@ -75,10 +79,19 @@ def compile(
         with stages() as progress:
             result = api.quantize(graph, calibration=calibration, target=target, progress=progress)
         graph, report = result.graph, result.report
-    artifact = api.compile(graph, target, output, passes=passes, overwrite=overwrite, locked=locked)
+    artifact = api.compile(
+        graph,
+        target,
+        output,
+        passes=passes,
+        overwrite=overwrite,
+        locked=locked,
+        full_offload=require_full_offload,
+    )
     say(f"wrote {output} for {artifact.manifest.target}")
     if report is not None:
-        _show_verdict(report, float_graph if measure else None, output)
+        timed = measure and artifact.manifest.kind is Kind.MEASURED  # a TPU computes no floats to compare with
+        _show_verdict(report, float_graph if timed else None, output)
     if placement:
         columns = ("node", "op", "unit", "kernel", "reason")
         table(columns, [tuple(row[column] for column in columns) for row in artifact.placement()])

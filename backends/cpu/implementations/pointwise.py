@@ -75,7 +75,7 @@ def _blocks(count: int, bytes: int, tiles: int, target: Target) -> list[int]:
     Few tiles of rows would leave one thread much more to do, and each would read all weights: the number of blocks is
     even then.
     """
-    fit = min(max((target.host.l2_bytes or 1 << 20) // 2 // max(bytes, 1), 1), count)
+    fit = min(max(target.host.l2_bytes // 2 // max(bytes, 1), 1), count)
     parts = -(-count // fit)
     if tiles <= FEW_TILES and count > 1:
         parts += parts % 2

@@ -1,0 +1,1 @@
+"""Machines of the TPU family, one file each."""

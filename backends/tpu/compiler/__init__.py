@@ -1,0 +1,1 @@
+"""From regions of a quantised network to programs of the TPU."""
