@@ -54,6 +54,10 @@ class DeviceProgram:
         self._machine: RemoteMachine | None = None
         weakref.finalize(self, self._stack.close)
 
+    def set_threads(self, threads: int) -> None:
+        """Raises UsageError: a session keeps the number that it was opened with."""
+        raise UsageError(f"threads of the device {self.address} are set when an artifact is loaded, to {self.threads}")
+
     def step(self) -> None:
         """Compute the outputs from what stands in `inputs`; raises DeviceError by what has gone wrong."""
         machine = self._reached()

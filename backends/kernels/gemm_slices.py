@@ -125,9 +125,8 @@ class GemmSlices(Kernel):
 
         inner = pairs if self.panels_outside else panels
         items = pairs * panels
-        start, stop = (
-            e.smaller(part * n["grain"], items) for part in share(e, (items + n["grain"] - 1) // n["grain"], n)
-        )
+        grains = (items + n["grain"] - 1) // n["grain"]
+        start, stop = (e.index(e.smaller(part * n["grain"], items)) for part in share(e, grains, n))
         first = start // inner
 
         def item(number: Number) -> tuple[Index, Index]:

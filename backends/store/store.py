@@ -185,12 +185,16 @@ def _values(row: Row) -> tuple[object, ...]:
 
 def _rows(db: sqlite3.Connection, call: int, session: int) -> tuple[Row, ...]:
     rows = db.execute(
-        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail, schedule, warm_ns, cycles "
-        "FROM measurement "
-        "WHERE call = ? AND session = ?",
+        "SELECT cycles, outcome, variant, median_ns, spread_ns, repeats, gain, detail, schedule, warm_ns "
+        "FROM measurement WHERE call = ? AND session = ?",
         (call, session),
     )
+    names = ("variant", "median_ns", "spread_ns", "repeats", "gain", "detail", "schedule", "warm_ns")
     return tuple(
-        Row(variant, Outcome(outcome), *figures, json.loads(cycles) if cycles else {})
-        for variant, outcome, *figures, cycles in rows
+        Row(
+            outcome=Outcome(outcome),
+            cycles=json.loads(cycles) if cycles else {},
+            **dict(zip(names, fields, strict=True)),
+        )
+        for cycles, outcome, *fields in rows
     )

@@ -15,8 +15,7 @@ _POOLS = ("nn.average_pool2d", "nn.max_pool2d")
 
 
 def _static_shape(value: Value) -> tuple[int, ...] | None:
-    shape = value.type.shape
-    return None if shape is None or not all(isinstance(size, int) for size in shape) else tuple(map(int, shape))
+    return value.type.static_shape if value.type.is_static else None
 
 
 def _positions(node: Node, shape: tuple[int, ...]) -> list[range]:
