@@ -10,7 +10,7 @@ import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.kernels.requantize import SMALL_SUMS, Requantization
+from nascompiler.backends.kernels.requantize import SMALL_RESULTS, SMALL_SUMS, Requantization
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
 
@@ -69,8 +69,9 @@ def for_bounded_sums(made: Implementation, call: KernelCall) -> Implementation:
 
 
 def _is_small(call: KernelCall, operands: Mapping[int, Array]) -> bool:
-    """Whether the largest sum there can be is less than SMALL_SUMS."""
-    return bool((_largest_sums(call, operands) < SMALL_SUMS).all())
+    """Whether the largest sum there can be is less than SMALL_SUMS, and what is rounded of it than SMALL_RESULTS."""
+    most = _largest_sums(call, operands)
+    return bool((most < SMALL_SUMS).all() and _largest_result(call, operands, most) < SMALL_RESULTS - 1)
 
 
 def _largest_sums(call: KernelCall, operands: Mapping[int, Array]) -> Array:
@@ -83,12 +84,19 @@ def _largest_sums(call: KernelCall, operands: Mapping[int, Array]) -> Array:
 
 def _is_bounded(call: KernelCall, operands: Mapping[int, Array]) -> bool:
     """Whether the largest sum there can be, scaled, is less than 2 ** 31, with room for the rounding on the way."""
+    return _largest_result(call, operands, _largest_sums(call, operands)) < _MOST
+
+
+def _largest_result(call: KernelCall, operands: Mapping[int, Array], most: Array) -> float:
+    """The largest size of a number that is rounded, of sums of at most such sizes; of float32 results there is none."""
+    if call["dtype"].is_float:
+        return 0.0
     is_matmul = call.op == "qnn.matmul"
     scale = np.asarray(call["b_scale"], np.float32) if is_matmul else operands[2]
-    most = _largest_sums(call, operands)
     made = requantization_constants(call, call["a_scale" if is_matmul else "x_scale"], scale)
     inverse = float(made["inverse_scale"][0]) if "inverse_scale" in made else 1.0
-    return bool((most * np.abs(made["scale"].astype(np.float64)) * inverse < _MOST).all())
+    largest = float((most * np.abs(made["scale"].astype(np.float64))).max(initial=0.0)) * inverse
+    return max(largest, inverse) if _activation(call) == "hard_sigmoid" else largest
 
 
 def _activation(call: KernelCall) -> str:

@@ -133,6 +133,8 @@ class Requantize(_Unary):
             if not self.x_dtype.is_float:
                 return e.convert(e.convert(x, DType.I32) - zero_point, DType.F32) * factor
             x = quotient(e, x, factor, inverse)
+            if e.isa.architecture == "aarch64" and self.block == 4 * e.isa.lanes:
+                return x  # the conversion to integers makes zero of NaN
             return e.select(x.greater(0), x, 0.0) + e.select(x.less(0), x, 0.0)  # NaN is neither
 
         def body(at: Number) -> None:
@@ -151,9 +153,9 @@ def quotient(e: Emitter, x: Vector, y: Vector, inverse: Vector) -> Vector:
     if not e.isa.fused_multiply_add:
         return x / y
     x = e.at_most(e.at_least(x, y * -(2.0**20)), y * 2.0**20)
-    result = x * inverse
+    result, negative = x * inverse, 0 - y
     for _ in range(2):
-        remainder = e.multiply_add(0 - result, y, x)
+        remainder = e.multiply_add(result, negative, x)
         result = e.multiply_add(remainder, inverse, result)
     return result
 

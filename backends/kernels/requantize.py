@@ -19,6 +19,8 @@ _MAGIC = 1.5 * 2**23
 _MAGIC_BITS = int(np.asarray(_MAGIC, np.float32).view(np.int32))
 SMALL_SUMS = 2**22
 """Integers of a smaller size, added to the bits of _MAGIC, give the bits of their sum with it."""
+SMALL_RESULTS = 2**15
+"""Numbers of a smaller size, added to _MAGIC, have their integer in the low 16 bits."""
 _MOST = float(2**30)
 _SIXTH = float(np.float32(1 / 6))
 
@@ -29,7 +31,8 @@ class Requantization:
 
     relu and relu6 of integers are limits, which arrive as sizes: their activation is "none" here. `bounded` promises
     that no scaled sum exceeds 32 bits, which saves an instruction in five. `small` promises that no sum reaches
-    SMALL_SUMS, and says that sums are `lifted`: then they are float32 numbers already, but for a constant.
+    SMALL_SUMS, and no number that is rounded SMALL_RESULTS, and says that sums are `lifted`: then they are float32
+    numbers already, but for a constant, and rounded ones are integers of 16 bits, but for what stands above.
     """
 
     dtype: DType
@@ -151,6 +154,12 @@ class PackedRequantizer:
         bound unless nothing is.
         """
         e = self.emitter
+        if self.kind.small:
+            low = [e.bits(x + _MAGIC, DType.I16) for x in f]
+            even = range(0, 2 * low[0].lanes, 2)
+            halves = (e.shuffle(low[0], low[1], even), e.shuffle(low[2], low[3], even))
+            first, second = (e.add_saturated(half, self.zero_point) for half in halves)
+            return e.at_most(e.at_least(e.narrow(first, second, self.kind.dtype), self.low), self.high)
         bound = e.constant(_MOST, e.isa.lanes)
         fits = self.kind.bounded or e.isa.architecture == "aarch64"
         integers = [e.round_to_integer(x if fits else e.select(x.less(bound), x, bound)) for x in f]
