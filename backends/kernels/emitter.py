@@ -469,6 +469,12 @@ class Emitter:
             return Vector(self, self.builder.call(function, [sums.value, *bytes]), DType.I32)
         return self._intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * sums.lanes}", sums, unsigned, signed)
 
+    def multiply_matrices(self, sums: Vector, rows: Vector, columns: Vector) -> Vector:
+        """sums [2, 2] + two rows of eight signed bytes by two columns of as many; for `dots` with "i8mm"."""
+        type = ir.FunctionType(sums.value.type, [v.value.type for v in (sums, rows, columns)])
+        function = self.declare("llvm.aarch64.neon.smmla.v4i32.v16i8", type)
+        return Vector(self, self.builder.call(function, [v.value for v in (sums, rows, columns)]), DType.I32)
+
     def dot_pairs(self, a: Vector, b: Vector) -> Vector:
         """The sums of both products of 16-bit integers in every 32-bit lane, exact; x86 only."""
         name = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[a.lanes]

@@ -26,7 +26,14 @@ def product_of_bytes(core: str, folder: Path) -> Path:
     """The object of an integer product for a core."""
     isa = parse_target(f"arm:{core}").isa
     path = folder / f"{core}.o"
-    kernel = GemmInt8(isa, rows=4, vectors=2, x_dtype=DType.I8, requantization=Requantization(DType.I8))
+    kernel = GemmInt8(
+        isa,
+        rows=4,
+        vectors=2,
+        x_dtype=DType.I8,
+        requantization=Requantization(DType.I8),
+        by_matrices="i8mm" in isa.dots,
+    )
     path.write_bytes(emit_object(kernel))
     return path
 
@@ -41,7 +48,7 @@ def test_objects_name_their_machine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("core", "found"), [("cortex-a72", set()), ("cortex-a76", {"asimddp"}), ("neoverse-v1", {"asimddp"})]
+    ("core", "found"), [("cortex-a72", set()), ("cortex-a76", {"asimddp"}), ("neoverse-v1", {"i8mm"})]
 )
 def test_instructions_say_what_a_processor_must_have(tmp_path: Path, core: str, found: set[str]) -> None:
     assert set(instructions_of(product_of_bytes(core, tmp_path))) == found
