@@ -71,7 +71,7 @@ def for_bounded_sums(made: Implementation, call: KernelCall) -> Implementation:
 def _is_small(call: KernelCall, operands: Mapping[int, Array]) -> bool:
     """Whether the largest sum there can be is less than SMALL_SUMS, and what is rounded of it than SMALL_RESULTS."""
     most = _largest_sums(call, operands)
-    return bool((most < SMALL_SUMS).all() and _largest_result(call, operands, most) < SMALL_RESULTS - 1)
+    return float(most.max(initial=0.0)) < SMALL_SUMS and _largest_result(call, operands, most) < SMALL_RESULTS - 1
 
 
 def _largest_sums(call: KernelCall, operands: Mapping[int, Array]) -> Array:
