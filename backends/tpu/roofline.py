@@ -40,7 +40,9 @@ class RooflinePoint:
 
 def machine_roof(machine: Machine) -> Roof:
     """The roof of a TPU."""
-    return Roof(str(machine), 2.0 * machine.peak_macs_per_s, float(machine.weight_bandwidth_bytes_per_s) or float("inf"))
+    return Roof(
+        str(machine), 2.0 * machine.peak_macs_per_s, float(machine.weight_bandwidth_bytes_per_s) or float("inf")
+    )
 
 
 def simulated_point(name: str, counters: Counters, weight_bytes: int, machine: Machine) -> RooflinePoint:
