@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +21,13 @@ def tpu_workloads(
     verify: Annotated[
         bool, typer.Option("--verify", help="Quantise with noise too, and compare all values with the reference.")
     ] = False,
+    roofline: Annotated[
+        Path | None, typer.Option("--roofline", metavar="FILE.svg", help="Draw the workloads under the roof as well.")
+    ] = None,
+    cpu_threads: Annotated[
+        int | None,
+        typer.Option("--cpu-threads", min=1, metavar="N", help="In that figure, this machine beside it, measured."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Compile and simulate the six workloads of the TPU paper: the rows of its table 3, in per cent of all cycles."""
@@ -41,6 +49,10 @@ def tpu_workloads(
         for name in names:
             say(f"{name}: comparing values ...")
             faults += check_values(name, target)
+    if roofline is not None:
+        from nascompiler.tpu.roofline_figure import draw_workloads
+
+        draw_workloads(runs, roofline, cpu_threads=cpu_threads, progress=lambda name: say(f"{name} ..."))
     rows = {name: run.to_json() for name, run in runs.items()}
     if json:
         print_json(rows)
