@@ -10,8 +10,8 @@ from pathlib import Path
 
 from nascompiler.backends.compile import compile_graph, with_kernels
 from nascompiler.backends.cpu.choice import choose
-from nascompiler.backends.store import Measurements, Store, known_measurements
 from nascompiler.backends.errors import TuningError
+from nascompiler.backends.store import Measurements, Store, known_measurements
 from nascompiler.backends.target import parse_target
 from nascompiler.backends.tpu.target import TpuTarget
 from nascompiler.backends.tune import Progress, TuningResult, tune_graph

@@ -79,9 +79,7 @@ def extract(graph: Graph, machine: str) -> list[Region]:
         symbol = f"{SYMBOL}{number}_{digest}"
         _REGIONS[symbol] = part
         ops = tuple(original_name(n.op) for n in nodes)
-        found.append(
-            Region(symbol, part, network, tuple(inputs), tuple(outputs), tuple(labels[n] for n in nodes), ops)
-        )
+        found.append(Region(symbol, part, network, tuple(inputs), tuple(outputs), tuple(labels[n] for n in nodes), ops))
     return found
 
 

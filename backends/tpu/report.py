@@ -19,4 +19,3 @@ def combined_counters(runs: Sequence[Simulation]) -> Counters:
 def combined_report(runs: Sequence[Simulation], machine: Machine) -> dict[str, Any]:
     """The rows of the paper's table 3 over programs that run one after the other, in per cent of all cycles."""
     return combined_counters(runs).report(machine)
-

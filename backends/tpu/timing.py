@@ -48,9 +48,7 @@ class NetworkTiming:
         return Latency(Kind.SIMULATED, [1e9 * machine.seconds(self.cycles)], layers=layers)
 
 
-def time_network(
-    graph: Graph, machine: Machine | str, mappings: Mapping[str, Layout] | None = None
-) -> NetworkTiming:
+def time_network(graph: Graph, machine: Machine | str, mappings: Mapping[str, Layout] | None = None) -> NetworkTiming:
     """Time a quantised network, by the least of the plans that the compiler considers.
 
     `mappings` are those of layers that are decided. Raises ModelError for a network that does not fit.

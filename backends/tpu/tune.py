@@ -1,4 +1,4 @@
-"""Mapping search: the layers of a network laid out in other ways, one after the other, while the network gets faster."""
+"""Mapping search: layers laid out in other ways, one after the other, as long as the network gets faster."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def tune_network_mappings(
             rest = min(spent / (number + 1) * (len(layers) - number - 1), budget_s - spent)
             report(Progress(number + 1, len(layers), rest, _result(layer, machine, start.run, current)))
         if current.cycles < start.run.cycles:
-            keep_mappings(network, machine, {label: m for label, m in chosen.items() if m != start.plan.mappings[label]})
+            keep_mappings(
+                network, machine, {label: m for label, m in chosen.items() if m != start.plan.mappings[label]}
+            )
         calls += [_result(layer, machine, start.run, current) for layer in layers]
         before_cycles += start.run.cycles
         after_cycles += current.cycles
@@ -83,9 +85,7 @@ def tune_network_mappings(
     return TuningResult(str(machine), tuple(calls), searched, known, left, end_to_end=figures)
 
 
-def _layers(
-    network: Network, default: dict[str, Layout], chosen: dict[str, Layout], run: Simulation
-) -> list[_Layer]:
+def _layers(network: Network, default: dict[str, Layout], chosen: dict[str, Layout], run: Simulation) -> list[_Layer]:
     cycles = {counters.name: counters.cycles for counters in run.layers}
     sums = [work for work in network.work if isinstance(work, SumWork)]
     sums.sort(key=lambda work: cycles.get(work.label, 0), reverse=True)

@@ -23,7 +23,11 @@ _FOLDER = "tpu-mappings"
 def network_key(network: Network, machine: Machine) -> str:
     """A hash of all that the time of a network's mappings depends on: shapes in order, and the machine's figures."""
     layers = [
-        (work.label, repr(Shape.of(work)) if isinstance(work, SumWork) else work.node.op.name, repr(work.write.geometry))
+        (
+            work.label,
+            repr(Shape.of(work)) if isinstance(work, SumWork) else work.node.op.name,
+            repr(work.write.geometry),
+        )
         for work in network.work
     ]
     skipped = ("name", "description", "assumed", "power", "options", "extensions")

@@ -113,7 +113,9 @@ def bench_artifact(
     manifest = Manifest.read(Path(folder))
     if manifest.kind is Kind.SIMULATED:
         if against:
-            raise UsageError(f"{folder} is simulated ({manifest.target}): runtimes cannot be measured beside it in turns")
+            raise UsageError(
+                f"{folder} is simulated ({manifest.target}): runtimes cannot be measured beside it in turns"
+            )
         from nascompiler.bench.simulated import simulate_artifact
 
         return simulate_artifact(Path(folder), random_arrays(manifest, seed), environment(threads, []))

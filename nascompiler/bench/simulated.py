@@ -46,6 +46,4 @@ def _host_ns(artifact: Artifact) -> float:
     """The time of the kernels that run on the host, in one run."""
     symbols = {region.symbol for region in artifact.regions}
     rows, _ = artifact.profile()
-    return sum(
-        row.ns for row, call in zip(rows, artifact.manifest.calls, strict=True) if call.symbol not in symbols
-    )
+    return sum(row.ns for row, call in zip(rows, artifact.manifest.calls, strict=True) if call.symbol not in symbols)

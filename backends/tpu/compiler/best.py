@@ -66,7 +66,14 @@ def _smaller(machine: Machine) -> list[Machine]:
         parameter_memory=f"{min(base.parameter_memory_bytes, machine.parameter_memory_bytes)}B",
         extensions="+".join(sorted(base.extensions & machine.extensions)) or "none",
     )
-    figures = ("array", "accumulators", "unified_buffer_bytes", "clock_hz", "weight_bandwidth_bytes_per_s", "extensions")
+    figures = (
+        "array",
+        "accumulators",
+        "unified_buffer_bytes",
+        "clock_hz",
+        "weight_bandwidth_bytes_per_s",
+        "extensions",
+    )
     if all(getattr(clipped, name) == getattr(machine, name) for name in figures):
         return []
     return [clipped]

@@ -126,7 +126,9 @@ class _Writer:
             for first in range(0, images, segment.images)
         ]
         read = {v.tensor for w in works for v in w.reads}
-        mine = [(i, v) for i, (_, v) in enumerate(self.network.inputs) if v.tensor in schedule.twins and v.tensor in read]
+        mine = [
+            (i, v) for i, (_, v) in enumerate(self.network.inputs) if v.tensor in schedule.twins and v.tensor in read
+        ]
         self._read(mine, parts[0], 0)
         for number, part in enumerate(parts):
             if number + 1 < len(parts):

@@ -102,5 +102,3 @@ def multipliers_of(work: SumWork) -> NDArray[np.float32]:
     else:
         found = arithmetic.multipliers(node["x_scale"], weight_scale, node["scale"])
     return np.broadcast_to(found, (work.write.geometry.channels,)).astype(np.float32)
-
-

@@ -61,7 +61,7 @@ class Emitter:
         capacity = self.machine.parameter_memory_bytes
         if size > capacity:
             raise ModelError(
-                f"{what}: its parameters take {size} bytes, and parameter memory has {capacity}; a machine with more is "
+                f"{what}: its parameters take {size} bytes, and parameter memory has {capacity}; one with more is "
                 f"{self.machine.name}{{parameter-memory={-(-size // 1024)}KiB}}"
             )
         if self.parameter + size > capacity:
@@ -116,5 +116,3 @@ def table_bytes(lookup: Node | None) -> int:
 def table_image(lookup: Node) -> Bytes:
     """The table as it stands in parameter memory."""
     return table_of(lookup).view(np.uint8).reshape(-1)
-
-

@@ -7,7 +7,14 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.backends.tpu.compiler.constants import ELEMENT_TYPES, Finish, bias_of, finish_of, multipliers_of, weights_of
+from nascompiler.backends.tpu.compiler.constants import (
+    ELEMENT_TYPES,
+    Finish,
+    bias_of,
+    finish_of,
+    multipliers_of,
+    weights_of,
+)
 from nascompiler.backends.tpu.compiler.emission import MOST_ROWS, Emitter, Slice, lane_blocks, table_bytes, table_image
 from nascompiler.backends.tpu.compiler.mapping import (
     PARAMETER_BYTES,
@@ -259,9 +266,7 @@ class _Sum:
         key = (self.work, self.mapping, block, first_row)
         make = partial(self.constants.tile, block, first_row, rows, packed=self.packed)
         dram = self.emitter.weights.place(key, size, make)
-        useful = useful_weights(
-            self.constants.shape, self.mapping, block.channels, block.features, first_row, rows
-        )
+        useful = useful_weights(self.constants.shape, self.mapping, block.channels, block.features, first_row, rows)
         flags = RdwFlag.PARTIAL if self.packed else 0
         self.builder.read_weights(dram, rows=rows, columns=columns, useful=useful, flags=flags)
 

@@ -143,7 +143,9 @@ def tiling(shape: Shape, mapping: Mapping) -> Tiling:
                 first * shape.group_channels,
                 count * shape.group_channels,
                 first * shape.group_features + part,
-                count * shape.group_features if mapping.groups > 1 else min(mapping.features, shape.group_features - part),
+                count * shape.group_features
+                if mapping.groups > 1
+                else min(mapping.features, shape.group_features - part),
             )
             for first in range(0, shape.groups, mapping.groups)
             for count in [min(mapping.groups, shape.groups - first)]

@@ -67,9 +67,10 @@ class _Builder:
             if base_name(node) not in ("conv2d", "linear", "add", "mul", "requantize"):
                 continue
             user = node.result.sole_user
-            if user in self.inside and user is not None and base_name(user) == "lookup":
-                if node.result.type.dtype in BYTES:
-                    found[node] = user
+            if user is None or user not in self.inside or base_name(user) != "lookup":
+                continue
+            if node.result.type.dtype in BYTES:
+                found[node] = user
         return found
 
     def _places(self) -> dict[Value, View]:
@@ -115,7 +116,9 @@ class _Builder:
         kind = base_name(node)
         if small == 0:
             reads = (reads[1], reads[0])
-        self.work.append(ElementwiseWork(self.labels[node], node, reads, write, kind, small is not None, small == 0, lookup))
+        self.work.append(
+            ElementwiseWork(self.labels[node], node, reads, write, kind, small is not None, small == 0, lookup)
+        )
 
     def unary(self, node: Node) -> None:
         lookup = self.lookups.get(node)

@@ -105,7 +105,7 @@ def test_a_damaged_program_is_refused(made: tuple[Path, Graph, Networks], tmp_pa
 
 def test_a_full_offload_can_be_required(tmp_path: Path) -> None:
     graph, _ = _network()
-    with pytest.raises(GateError, match="nn.softmax"):
+    with pytest.raises(GateError, match=r"nn\.softmax"):
         compile_graph(graph, TARGET, tmp_path / "out", full_offload=True)
     assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match="nothing to offload to"):
