@@ -14,6 +14,7 @@ import json
 import mmap
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,11 +22,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nascompiler.backends.elf import check_library
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.manifest import NAME, Manifest, TensorSpec, file_hash
 from nascompiler.backends.measure.latency import LayerTime
 from nascompiler.backends.memory import ALIGNMENT
+from nascompiler.backends.target import parse_target
 from nascompiler.backends.tile_permission import permit_tiles
 from nascompiler.ir.errors import ModelError, UsageError, choices_text
 from nascompiler.ir.files import load
@@ -33,6 +36,7 @@ from nascompiler.ir.graph import Graph
 from nascompiler.ir.types import Array, TensorType
 
 if TYPE_CHECKING:
+    from nascompiler.backends.devices.program import DeviceProgram
     from nascompiler.backends.tpu.running import LoadedRegion
     from nascompiler.backends.tvm_runtime.program import Program
 
@@ -40,17 +44,30 @@ LIBRARY, WEIGHTS, BEFORE, AFTER, PLACEMENT = "model.so", "weights.bin", "before.
 
 
 class Artifact:
-    """A loaded artifact. Inputs and outputs have the source model's names, shapes and layouts."""
+    """A loaded artifact. Inputs and outputs have the source model's names, shapes and layouts.
+
+    `device` names where it runs, if not in this process. `regions` are the programs of a TPU, in the order in which they
+    run: simulated at every step.
+    """
 
     def __init__(
-        self, folder: Path, manifest: Manifest, program: Program, regions: tuple[LoadedRegion, ...] = ()
+        self,
+        folder: Path,
+        manifest: Manifest,
+        program: Program | DeviceProgram,
+        regions: tuple[LoadedRegion, ...] = (),
     ) -> None:
         self.folder = folder
         self.manifest = manifest
         self.regions = regions
-        """The programs of a TPU, in the order in which they run: simulated at every step."""
         self._program = program
         self._symbols = frozenset(call.symbol for call in manifest.calls)
+
+    @property
+    def device(self) -> str:
+        from nascompiler.backends.devices.program import DeviceProgram
+
+        return str(self._program.address) if isinstance(self._program, DeviceProgram) else ""
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -62,8 +79,12 @@ class Artifact:
 
     @property
     def threads(self) -> int:
-        """Threads that runs use."""
+        """Threads that runs use; raises UsageError when set to more than the process has."""
         return self._program.threads
+
+    @threads.setter
+    def threads(self, threads: int) -> None:
+        self._program.set_threads(threads)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The outputs by name for inputs by name; raises UsageError that lists every input that does not fit."""
@@ -98,6 +119,13 @@ class Artifact:
         views = self._program.outputs
         return {spec.name: np.array(view) for spec, view in zip(self.outputs, views, strict=True)}
 
+    def close(self) -> None:
+        """Let go of a device, if it runs on one; the next run reaches it again."""
+        from nascompiler.backends.devices.program import DeviceProgram
+
+        if isinstance(self._program, DeviceProgram):
+            self._program.close()
+
     def profile(self) -> tuple[list[LayerTime], int]:
         """One step under the clock: a row for each kernel call in order, and the total in ns, clock included."""
         times = self._program.timed_step(self._symbols)
@@ -108,6 +136,17 @@ class Artifact:
             for call, ns in zip(self.manifest.calls, times.calls, strict=True)
         ]
         return rows, times.total
+
+    def time_steps(self, repeats: int, least_ms: int) -> list[float]:
+        """Times of one step on a board in ns, by its clock: each the mean of as many in a row as take `least_ms`.
+
+        Raises UsageError for a program of this process, which is timed in turns with others, and for an emulator.
+        """
+        from nascompiler.backends.devices.program import DeviceProgram
+
+        if not isinstance(self._program, DeviceProgram):
+            raise UsageError(f"{self.folder} runs in this process: `nascompiler bench` times it")
+        return self._program.time_steps(repeats, least_ms)
 
     def source_graph(self) -> Graph:
         """The graph as it was compiled from; raises ModelError when its files were changed."""
@@ -122,14 +161,21 @@ class Artifact:
         return rows
 
 
-def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact:
+def load_artifact(folder: str | Path, *, threads: int | None = None, device: str | None = None) -> Artifact:
     """Load an artifact to run it with `threads` threads, those of its target unless given.
 
-    The code is loaded only after its hash and the features of this machine have been checked: raises ModelError for an
-    artifact that is damaged or none, DeviceError for code that this machine cannot run.
+    One that was compiled for another machine runs on a `device`: `emulated`, `HOST:PORT[/KEY]` or
+    `tracker:HOST:PORT/KEY`, by default that of its target; it is reached with the first run. Code is loaded only after
+    its hash and the features of the machine have been checked: raises ModelError for an artifact that is damaged or
+    none, DeviceError for code that this machine cannot run, UsageError for a device that no artifact of its kind has.
     """
     folder = Path(folder)
     manifest = Manifest.read(folder)
+    target = manifest.target.partition("{")[0]
+    if ":" in target and (device is not None or manifest.architecture != detect_host().architecture):
+        return _on_device(folder, manifest, threads, device)
+    if device is not None:
+        raise UsageError(f"{folder} was compiled for {manifest.target}, which runs on no device but this machine")
     _check_machine(manifest)
     permit_tiles(manifest.features)
     code = _checked_bytes(folder, LIBRARY, manifest)
@@ -166,6 +212,32 @@ def _load_regions(folder: Path, manifest: Manifest) -> tuple[LoadedRegion, ...]:
         files = {n: _checked_bytes(folder, n, manifest) for n in (f"{symbol}{PROGRAM}", f"{symbol}{WEIGHT_MEMORY}")}
         loaded.append(LoadedRegion(symbol, read_program(symbol, files), machine))
     return tuple(loaded)
+
+
+def _on_device(folder: Path, manifest: Manifest, threads: int | None, device: str | None) -> Artifact:
+    """An artifact for a core that is not in this machine."""
+    from nascompiler.backends.devices.address import device_of, parse_address
+    from nascompiler.backends.devices.program import DeviceProgram
+
+    target = parse_target(manifest.target)
+    if target.core is None:
+        raise UsageError(f"{folder} was compiled for {manifest.target}, which runs on no device but this machine")
+    address = device_of(str(target.options["device"])) if device is None else parse_address(device)
+    private = tempfile.TemporaryDirectory(prefix="nascompiler-")
+    library = Path(private.name) / LIBRARY
+    library.write_bytes(_checked_bytes(folder, LIBRARY, manifest))
+    check_library(library, manifest.architecture, manifest.features)
+    program = DeviceProgram(
+        library,
+        _map_weights(folder, manifest),
+        [spec.type for spec in manifest.inputs],
+        core=target.core,
+        address=address,
+        features=manifest.features,
+        threads=manifest.threads if threads is None else threads,
+    )
+    weakref.finalize(program, private.cleanup)
+    return Artifact(folder, manifest, program)
 
 
 def _type_text(array: Array) -> str:

@@ -17,6 +17,18 @@ class DeviceError(Error):
     exit_code = 5
 
 
+class DeviceTimeOutError(DeviceError):
+    """A device that did not answer in time: code that hangs, or a connection that does."""
+
+
+class DeviceLostError(DeviceError):
+    """A device that is not there, or not any more."""
+
+
+class DeviceCrashError(DeviceError):
+    """Code that has crashed on a device."""
+
+
 class StoreError(Error):
     """A file of measurements that is damaged, of another version, or not to be read or written."""
 

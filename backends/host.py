@@ -13,16 +13,17 @@ from pathlib import Path
 class Host:
     """Facts about a processor. Features are spelled as Linux spells them in /proc/cpuinfo; sizes are in bytes.
 
-    A size is 0 when the machine does not tell. `cores` are those this process may use.
+    Sizes that the machine does not tell are taken for the defaults, which are small for processors of today. `cores`
+    are those this process may use.
     """
 
     architecture: str
     model: str
     features: frozenset[str]
     cores: int
-    l1_data_bytes: int = 0
-    l2_bytes: int = 0
-    l3_bytes: int = 0
+    l1_data_bytes: int = 32 << 10
+    l2_bytes: int = 1 << 20
+    l3_bytes: int = 8 << 20
 
 
 @lru_cache(maxsize=1)
@@ -35,9 +36,9 @@ def detect_host() -> Host:
         model=fields.get("model name") or fields.get("cpu part") or platform.processor() or "unknown",
         features=frozenset((fields.get("flags") or fields.get("features") or "").split()),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
-        l1_data_bytes=caches.get("1", 0),
-        l2_bytes=caches.get("2", 0),
-        l3_bytes=caches.get("3", 0),
+        l1_data_bytes=caches.get("1", Host.l1_data_bytes),
+        l2_bytes=caches.get("2", Host.l2_bytes),
+        l3_bytes=caches.get("3", Host.l3_bytes),
     )
 
 

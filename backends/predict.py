@@ -11,7 +11,8 @@ from nascompiler.backends.cpu.placement import is_view
 from nascompiler.backends.measure.latency import Kind, Latency, LayerTime
 from nascompiler.backends.store import Measurements, Row, Tuning, known_measurements
 from nascompiler.backends.target import Target, parse_target
-from nascompiler.ir.cost import node_cost
+from nascompiler.ir.analyses import peak_activation_bytes
+from nascompiler.ir.cost import NodeCost, node_cost
 from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.labels import node_labels
 from nascompiler.passes.infrastructure.manager import run_pipeline
@@ -35,28 +36,58 @@ class Prediction:
 def predict(graph: Graph, target: Target | str, known: Measurements | None = None) -> Prediction:
     """The latency of a network on one thread by what is `known`: the overlay and the base unless given.
 
-    Kernels are assigned by the default pipeline unless the graph has them already. What TVM fuses is taken for the sum
-    of its parts, and what lies between the calls for nothing.
+    Kernels are assigned by the default pipeline unless the graph has them already. Where all weights and activations
+    stay in the second-level cache from run to run, rows count as they were measured with weights from there. What TVM
+    fuses is taken for the sum of its parts, and what lies between the calls for nothing. A sum of estimates is an
+    estimate.
     """
     chosen = parse_target(target)
     if not any(node.op.dialect == "cpu" for node in graph.nodes):
         graph = run_pipeline(graph, default_pipeline(chosen))
     calls = timed_calls(graph)
-    tunings = (known_measurements() if known is None else known).tunings(calls, chosen.fingerprint)
+    tunings = (known_measurements() if known is None else known).tunings(calls, chosen.timing_fingerprint)
     labels = node_labels(graph)
     rows = {key: known_row(nodes[0], chosen, tunings.get(key)) for key, nodes in calls.items()}
+    warm = stays_in_cache(graph, chosen)
     layers = []
     for key, nodes in calls.items():
         row = rows[key]
         if row is not None:
+            ns = row.warm_ns if warm and row.warm_ns else row.median_ns
             costs = [(node, node_cost(node)) for node in nodes]
-            layers += [LayerTime(labels[n], n.op.name, row.median_ns, c.macs or 0, c.bytes or 0) for n, c in costs]
+            layers += [layer_time(labels[n], n.op.name, row, c, ns) for n, c in costs]
     known_nodes = [(tunings[key], len(nodes)) for key, nodes in calls.items() if rows[key] is not None]
     return Prediction(
-        latency=Latency(Kind.PREDICTED, [sum(layer.ns for layer in layers)], layers=tuple(layers)),
+        latency=Latency(
+            Kind.ESTIMATED if chosen.is_emulated else Kind.PREDICTED,
+            [sum(layer.ns for layer in layers)],
+            layers=tuple(layers),
+        ),
         missing={key: tuple(labels[n] for n in nodes) for key, nodes in calls.items() if rows[key] is None},
         older=sum(count for tuning, count in known_nodes if not tuning.fresh),
         shipped=sum(count for tuning, count in known_nodes if tuning.shipped),
+    )
+
+
+def stays_in_cache(graph: Graph, target: Target) -> bool:
+    """Whether the weights and the activations that live at the same time fit into the second-level cache together."""
+    constants = {value for node in graph.nodes for value in node.operands if value.is_constant}
+    needed = sum(value.type.bytes for value in constants) + (peak_activation_bytes(graph) or 0)
+    return needed <= target.host.l2_bytes
+
+
+def layer_time(name: str, op: str, row: Row, cost: NodeCost, ns: float | None = None) -> LayerTime:
+    """The time of a node by the row of the variant that computes it, its median unless given."""
+    compute, memory = row.cycles.get("compute"), row.cycles.get("memory")
+    return LayerTime(
+        name,
+        op,
+        row.median_ns if ns is None else ns,
+        cost.macs or 0,
+        cost.bytes or 0,
+        kernel=row.variant,
+        compute_cycles=compute,
+        memory_cycles=memory,
     )
 
 

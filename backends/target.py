@@ -7,12 +7,14 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import PurePath
 from typing import Any
 
+from nascompiler.backends.cores import Core, core_names, find_core
+from nascompiler.backends.devices.address import device_of
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import Host, detect_host
 from nascompiler.ir.errors import UsageError, choices_text, unknown
@@ -32,9 +34,10 @@ class Isa:
     """An instruction set as kernels see it.
 
     A vector has `lanes` float32 values; a register tile may hold `accumulators` vectors. `fused_multiply_add` says that
-    a * b + c is rounded once, `dots` what sums products of bytes in one instruction, best first ("amx", "vnni"; without
-    any, pairs of 16-bit products are summed). `processor` is LLVM's name of the processor to generate code for,
-    `features` what it needs, spelled as in /proc/cpuinfo.
+    a * b + c is rounded once, `dots` what sums products of bytes in one instruction, best first ("amx", "vnni" on x86,
+    "i8mm", "dotprod" on ARM; without any, products of 16-bit integers are summed). `processor` is LLVM's name of the
+    processor to generate code for, `features` what it needs, spelled as in /proc/cpuinfo, `attributes` what LLVM is
+    told besides: features of its own to use or, with a minus, not to use.
     """
 
     name: str
@@ -45,17 +48,22 @@ class Isa:
     features: frozenset[str]
     fused_multiply_add: bool = True
     dots: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
         """Everything that code depends on, the same in every process."""
         facts = [self.name, self.architecture, self.lanes, self.accumulators, self.processor, self.fused_multiply_add]
-        return json.dumps([*facts, self.dots, sorted(self.features)])
+        facts += [self.dots, sorted(self.features)]
+        return json.dumps([*facts, self.attributes] if self.attributes else facts)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What to compile for: a data file with the options of the target string filled in."""
+    """What to compile for: a data file with the options of the target string filled in.
+
+    `host` are the facts about the processor that code is for; `core` is set when it is not this machine's.
+    """
 
     name: str
     kind: str
@@ -63,6 +71,7 @@ class Target:
     legality: Legality
     isa: Isa
     host: Host
+    core: Core | None = None
 
     @property
     def threads(self) -> int:
@@ -73,7 +82,24 @@ class Target:
     def fingerprint(self) -> str:
         """A short hash of everything that generated code depends on; the number of threads is not part of it."""
         caches = [self.host.l1_data_bytes, self.host.l2_bytes]
-        return hashlib.sha256(json.dumps([self.kind, self.isa.text, caches]).encode()).hexdigest()[:16]
+        facts = [self.kind, self.isa.text, caches, *([self.core.name] if self.core else [])]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether code for it runs in an emulator: then times are estimates."""
+        return self.core is not None and device_of(str(self.options["device"])).is_emulated
+
+    @property
+    def timing_fingerprint(self) -> str:
+        """A short hash of everything that times depend on: of estimates, the model of the core and what makes them."""
+        if self.core is None or not self.is_emulated:
+            return self.fingerprint
+        from nascompiler.backends.arm.estimate.tools import estimator_hash
+
+        core = replace(self.core, file="", description="", model=replace(self.core.model, origin=""))
+        facts = [self.fingerprint, repr(core), estimator_hash()]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
         options = ",".join(f"{k}={v}" for k, v in self.options.items())
@@ -84,17 +110,24 @@ def target_names() -> list[str]:
     """The names of all targets there are."""
     from nascompiler.backends.tpu.machine import machine_names
 
-    return sorted([*_data_files(), *machine_names()])
+    names = [name for name, data in _data_files().items() if not data.get("is_family")]
+    families = [name for name, data in _data_files().items() if data.get("is_family")]
+    cores = [f"{family}:{core}" for family in families for core in core_names(family)]
+    return sorted([*names, *cores, *machine_names()])
 
 
 def describe(name: str) -> Mapping[str, Any]:
-    """The contents of a target's data file; raises UsageError when there is none of that name."""
+    """The contents of a target's data file, with its core where it has one; raises UsageError when there is none."""
     known = _data_files()
     if name.startswith(_TPU):
         return _machine_data(name)
-    if name not in known:
-        raise unknown("target", name, target_names())
-    return known[name]
+    family, colon, core = name.partition(":")
+    if not known.get(family, {}).get("is_family") or not colon:
+        if name not in known or known[name].get("is_family"):
+            raise unknown("target", name, target_names())
+        return known[name]
+    found = find_core(family, core)
+    return {**known[family], "name": name, "description": found.description, "core": found}
 
 
 def _machine_data(name: str) -> Mapping[str, Any]:
@@ -109,8 +142,9 @@ def _machine_data(name: str) -> Mapping[str, Any]:
 def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
     """The target that a string such as `cpu{threads=2}` selects.
 
-    `host` replaces the facts about this machine. Raises UsageError, listing what there is, for text that cannot be
-    read or names no target, option or value, and DeviceError for an instruction set that the machine lacks.
+    `host` replaces the facts about this machine where the code is for it. Raises UsageError, listing what there is,
+    for text that cannot be read or names no target, option or value, and DeviceError for an instruction set that the
+    processor lacks.
     """
     if isinstance(text, Target):
         return text
@@ -123,7 +157,8 @@ def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
         raise UsageError(f"cannot read target {text!r}; accepted: NAME or NAME{{option=value,...}}")
     data = describe(match["name"])
     options = _options(text, data.get("options", {}), match["options"] or "")
-    host = host or detect_host()
+    core: Core | None = data.get("core")
+    host = core.host if core else host or detect_host()
     legal = data["legal"]
     return Target(
         name=data["name"],
@@ -136,8 +171,9 @@ def parse_target(text: str | Target, *, host: Host | None = None) -> Target:
             static=True,
             closed=True,
         ),
-        isa=_choose_isa(str(options.get("isa", "auto")), data["isa"], host),
+        isa=_choose_isa(str(options.get("isa", "auto")), data["isa"], host, core),
         host=host,
+        core=core,
     )
 
 
@@ -163,7 +199,7 @@ def _value(name: str, value: str, declared: Mapping[str, Any]) -> Any:
     return int(value)
 
 
-def _choose_isa(wanted: str, declared: Iterable[Mapping[str, Any]], host: Host) -> Isa:
+def _choose_isa(wanted: str, declared: Iterable[Mapping[str, Any]], host: Host, core: Core | None) -> Isa:
     declared = list(declared)
     if wanted != "auto" and wanted not in (d["name"] for d in declared):
         raise unknown("instruction set", wanted, ["auto", *(d["name"] for d in declared)])
@@ -173,7 +209,8 @@ def _choose_isa(wanted: str, declared: Iterable[Mapping[str, Any]], host: Host) 
             continue
         if data["architecture"] != host.architecture or not needed <= host.features:
             continue
-        for processor in data["processors"]:
+        own: list[Mapping[str, Any]] = [{"name": core.processor, "requires": []}] if core else data["processors"]
+        for processor in own:
             extra = frozenset(processor["requires"])
             if extra <= host.features:
                 return Isa(
@@ -185,10 +222,12 @@ def _choose_isa(wanted: str, declared: Iterable[Mapping[str, Any]], host: Host) 
                     features=needed | extra,
                     fused_multiply_add=data["fused_multiply_add"],
                     dots=tuple(data.get("dots", ())),
+                    attributes=(*data.get("attributes", ()), *processor.get("attributes", ())),
                 )
     names = choices_text(d["name"] for d in declared)
     asked = "any instruction set we know" if wanted == "auto" else wanted
-    raise DeviceError(f"this machine ({host.model}, {host.architecture}) lacks {asked}; targets know {names}")
+    machine = f"{core.family}:{core.name}" if core else f"this machine ({host.model}, {host.architecture})"
+    raise DeviceError(f"{machine} lacks {asked}; targets know {names}")
 
 
 @lru_cache(maxsize=1)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import TuningError
-from nascompiler.backends.measure.environment import environment
 from nascompiler.backends.measure.kernels import KernelMeasurer
 from nascompiler.backends.measure.schedules import Search
+from nascompiler.backends.measure.timing import kernel_measurer, new_session
 from nascompiler.backends.predict import known_row, timed_calls
-from nascompiler.backends.store import Measurements, Outcome, Row, Session, Tuning, known_measurements
-from nascompiler.backends.store.generator import generator_hash, generator_versions
+from nascompiler.backends.store import Measurements, Outcome, Row, Tuning, known_measurements
 from nascompiler.backends.target import Target
 from nascompiler.backends.tune_schedules import ScheduleProgress, SearchPlan, searchable
 from nascompiler.ir.cost import node_cost
@@ -117,7 +115,7 @@ def tune_graph(
     again: bool = False,
     metaschedule: bool = False,
     report: Callable[[Progress | ScheduleProgress], None] = lambda progress: None,
-    measurer: Callable[[Graph, Target], KernelMeasurer] = KernelMeasurer,
+    measurer: Callable[[Graph, Target], KernelMeasurer] = kernel_measurer,
 ) -> TuningResult:
     """Measure the calls of a graph whose kernels are assigned, on one thread, and keep what is found.
 
@@ -129,18 +127,12 @@ def tune_graph(
     began = time.monotonic()
     known = known_measurements() if known is None else known
     nodes = timed_calls(graph)
-    tunings = known.tunings(nodes, target.fingerprint)
+    tunings = known.tunings(nodes, target.timing_fingerprint)
     todo = [key for key, made in nodes.items() if again or not _is_tuned(made[0], target, tunings.get(key))]
     todo.sort(key=lambda key: _priority(nodes[key], target, tunings.get(key)), reverse=True)
     labels = node_labels(graph)
     results = {key: _result(nodes[key], labels, target, tunings.get(key)) for key in nodes}
-    session = Session(
-        target.fingerprint,
-        generator_hash(),
-        datetime.now(UTC).isoformat(timespec="milliseconds"),
-        versions=generator_versions(),
-        environment=environment(threads=1).to_json(),
-    )
+    session = new_session(target)
 
     def keep(key: str, tuning: Tuning) -> None:
         known.stores[0].add(key, session, tuning)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from nascompiler.backends.tune_schedules import ScheduleProgress
     from nascompiler.backends.verify_artifact import Verification
     from nascompiler.bench import BenchResult
+    from nascompiler.codesign.result import CodesignResult
     from nascompiler.data.dataset import Dataset
+    from nascompiler.netadapt.loop import Progress as AdaptProgress
+    from nascompiler.netadapt.result import AdaptResult
     from nascompiler.quantization.result import QuantizationResult
     from nascompiler.quantization.score import Progress
     from nascompiler.search.progress import Progress as SearchProgress
@@ -224,11 +227,14 @@ def compile(
     return artifact
 
 
-def load_artifact(folder: str | Path, *, threads: int | None = None) -> Artifact:
-    """A compiled artifact from its folder, checked against its manifest and this machine."""
+def load_artifact(folder: str | Path, *, threads: int | None = None, device: str | None = None) -> Artifact:
+    """A compiled artifact from its folder, checked against its manifest and this machine.
+
+    One for ARM runs on a `device`: `emulated`, `HOST:PORT[/KEY]` or `tracker:HOST:PORT/KEY`, by default its target's.
+    """
     from nascompiler.backends.artifact import load_artifact as load_from
 
-    return load_from(folder, threads=threads)
+    return load_from(folder, threads=threads, device=device)
 
 
 def verify(
@@ -326,6 +332,104 @@ def search(
     fitted, recipe = prepare(asked)
     with closing(executor_of(asked, recipe, ray)) as executor:
         return run_search(asked, study, fitted, executor, resume=resume, measure_top=measure_top, listener=listener)
+
+
+def netadapt(
+    model: Graph | str | Path,
+    data: Dataset | str,
+    output: str | Path,
+    latency: str | Sequence[str] = (),
+    *,
+    targets: Sequence[str] = ("cpu",),
+    budgets: Sequence[str] = (),
+    recipe: Recipe | str | None = "default",
+    resume: bool = False,
+    ray: str | None = None,
+    listener: Callable[[AdaptProgress], None] = lambda progress: None,
+    **settings: Any,
+) -> AdaptResult:
+    """Shrink a network's channels until it meets its budgets, then train it longer; all is written into `output`.
+
+    `latency` is what it may take, `"18ms"`, `"0.6x"` of what it takes now, or `"cpu=18ms"`; `budgets` are sizes:
+    `"params<=1M"`, `"macs<=0.5x"`. `recipe` is that of the long training, None for none; an architecture is trained by
+    it first. `settings` are fields of `netadapt.settings.AdaptSettings`: step, decay, proposals, rule, criterion,
+    steps, fine_tune, seed, parallel and others. `result.check()` raises GateError when a budget is missed. With
+    `resume` the folder is gone on with, and must have been begun with the same settings.
+    """
+    from contextlib import closing
+
+    from nascompiler.netadapt.budgets import parse_budgets
+    from nascompiler.netadapt.run import adapt, executor_of
+    from nascompiler.netadapt.settings import AdaptSettings
+    from nascompiler.netadapt.tuning import images
+    from nascompiler.training.presets import recipe_for
+
+    found = images(data, settings.get("resolution")) if isinstance(data, str) else data
+    chosen = recipe_for(recipe, found) if isinstance(recipe, str) else recipe
+    asked = AdaptSettings(
+        model.name if isinstance(model, Graph) else str(model),
+        data if isinstance(data, str) else "",
+        tuple(targets),
+        parse_budgets([latency] if isinstance(latency, str) else latency, budgets, targets),
+        train=None if chosen is None else chosen.to_json(),
+        **settings,
+    )
+    with closing(executor_of(asked, output, found, ray)) as executor:
+        return adapt(
+            asked,
+            lambda: model if isinstance(model, Graph) else load(model),
+            found,
+            output,
+            executor,
+            resume=resume,
+            listener=listener,
+        )
+
+
+def codesign(
+    space: str,
+    data: str,
+    output: str | Path,
+    latency: str,
+    *,
+    target: str = "cpu",
+    recipe: Recipe | str = "default",
+    first: Recipe | str | None = None,
+    resume: bool = False,
+    on_stage: Callable[[str], None] = lambda name: None,
+    search: Mapping[str, Any] | None = None,
+    adapt: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> CodesignResult:
+    """Search a space, train the winner, shrink it to the latency, train it for good, quantise, compile and measure.
+
+    `recipe` is that of the long training, `first` that of the winner before it shrinks (default: the same). `search`
+    and `adapt` are further settings of the search and of NetAdapt, as `trials` and `steps`; `settings` are slack,
+    max_drop, resolution, seed and parallel. `result.check()` raises GateError when the artifact misses the latency.
+    With `resume` the folder is gone on with, and must have been begun with the same settings.
+    """
+    from nascompiler.codesign.run import codesign as run_codesign
+    from nascompiler.codesign.settings import CodesignSettings
+    from nascompiler.codesign.stages import Context
+    from nascompiler.netadapt.tuning import images
+    from nascompiler.search.units import parse_duration_ns
+    from nascompiler.training.presets import recipe_for
+
+    found = images(data, settings.get("resolution"))
+    long = recipe_for(recipe, found) if isinstance(recipe, str) else recipe
+    before = long if first is None else recipe_for(first, found) if isinstance(first, str) else first
+    asked = CodesignSettings(
+        space,
+        data,
+        target,
+        parse_duration_ns(latency),
+        before.to_json(),
+        long.to_json(),
+        search=dict(search or {}),
+        adapt=dict(adapt or {}),
+        **settings,
+    )
+    return run_codesign(Context(asked, Path(output), found), resume=resume, on_stage=on_stage)
 
 
 def train(

@@ -7,21 +7,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from nascompiler.backends.compile import compile_graph, with_kernels
 from nascompiler.backends.cpu.choice import choose
 from nascompiler.backends.errors import TuningError
+from nascompiler.backends.measure import Kind
 from nascompiler.backends.store import Measurements, Store, known_measurements
-from nascompiler.backends.target import parse_target
+from nascompiler.backends.target import Target, parse_target
 from nascompiler.backends.tpu.target import TpuTarget
 from nascompiler.backends.tune import Progress, TuningResult, tune_graph
 from nascompiler.backends.tune_schedules import ScheduleProgress
 from nascompiler.bench.comparison import compare_artifacts
+from nascompiler.bench.estimated import model_environment
 from nascompiler.ir import Graph
 from nascompiler.ir.errors import UsageError
 from nascompiler.passes import run_pipeline
 
 CHECK_ROUNDS = 8
+
+ESTIMATE_NOISE = 0.02
+"""Estimates that differ by less are the same: the model of a core is no better than that."""
 
 
 def tune_network(
@@ -50,6 +56,8 @@ def tune_network(
     )
     if not check or all(call.variant == call.default for call in result.calls):
         return result
+    if chosen.is_emulated:
+        return replace(result, end_to_end=estimated_gain(result, chosen))
     with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as scratch:
         before, after = Path(scratch) / "default", Path(scratch) / "tuned"
         compile_graph(graph, chosen, before, pipeline=text, choose=partial(choose, known=Measurements(())))
@@ -72,3 +80,19 @@ def _tune_mappings(
     if not networks:
         raise TuningError(f"{target} computes no part of {graph.name}")
     return tune_network_mappings(networks, target.machine, budget_s=budget_s, again=again, report=report)
+
+
+def estimated_gain(result: TuningResult, target: Target) -> dict[str, Any]:
+    """What tuning gains by the sums of estimates, of calls for which there are both; as `compare_artifacts` has it."""
+    both = [(call, call.default_ns, call.ns) for call in result.calls if call.default_ns and call.ns]
+    default = sum(before * len(call.nodes) for call, before, _ in both)
+    tuned = sum(after * len(call.nodes) for call, _, after in both)
+    ratio = default / tuned
+    return {
+        "default_ns": default,
+        "tuned_ns": tuned,
+        "kind": Kind.ESTIMATED.value,
+        "ratio": ratio,
+        "decided": ratio - 1 > ESTIMATE_NOISE,
+        "environment": model_environment(target).to_json(),
+    }

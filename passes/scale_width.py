@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from nascompiler.ir import Graph, Node, UsageError
 from nascompiler.ir.channel_edit import remove_channels
-from nascompiler.ir.channels import ChannelGroup, ChannelStructure, Role, channel_structure
+from nascompiler.ir.channels import channel_structure
 from nascompiler.passes.expansion.families import Family, family_of
 from nascompiler.passes.infrastructure.base import Nothing, Pass, PassContext
 from nascompiler.passes.infrastructure.registry import register_pass
+from nascompiler.passes.shrinking import filter_norms, largest
 
 WIDTHS = {
     "arch.conv": ("filters",),
@@ -77,25 +78,13 @@ class ScaleWidth(Pass):
                 "architecture can become wider)"
             )
         structure = channel_structure(graph)
-        keep: dict[int, NDArray[np.intp]] = {}
+        keep: dict[int, NDArray[np.int64]] = {}
         for group in structure.free_groups:
             count = min(group.length, family.scaled(group.length, self.multiplier))
             if count < group.length:
-                norms = filter_norms(structure, group)
-                keep[group.index] = np.sort(np.argsort(-norms, kind="stable")[:count])
+                keep[group.index] = largest(filter_norms(structure, group), count)
         context.count("groups narrowed", len(keep))
         remove_channels(graph, keep, structure)
-
-
-def filter_norms(structure: ChannelStructure, group: ChannelGroup) -> NDArray[np.float64]:
-    """The squared L2 norm of all filters that make each channel of a group: [channels]."""
-    norms = np.zeros(group.length)
-    for use in group.constants:
-        if use.role is Role.OUTPUT and use.value.constant is not None:
-            places = structure.positions(use.value, group.index, use.axis)
-            filters = np.moveaxis(use.value.constant.array.astype(np.float64), use.axis, 0)[places]
-            norms += np.square(filters).reshape(group.length, -1).sum(axis=1)
-    return norms
 
 
 def _makes_output(node: Node) -> bool:

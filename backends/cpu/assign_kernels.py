@@ -28,6 +28,10 @@ MAX_KERNEL_WIDTH = 11
 """Kernel columns are unrolled; a wider kernel would make endless code."""
 
 
+PROCESSORS = ("cpu", "arm")
+"""Kinds of targets that the kernels are for: they differ by instruction set."""
+
+
 @register_pass
 @dataclass(frozen=True)
 class AssignKernels(Pass):
@@ -56,8 +60,9 @@ class AssignKernels(Pass):
 
             assign_regions(graph, target, context)
             return
-        if target.kind != "cpu":
-            raise UsageError(f"assign-kernels has no kernels for target {self.target}; accepted: cpu, tpu:...")
+        if target.kind not in PROCESSORS:
+            accepted = choices_text((*PROCESSORS, "tpu"))
+            raise UsageError(f"assign-kernels has no kernels for target {self.target}; accepted: {accepted}")
         detach_activations(graph)  # kernels take activations with parameters, and a residual before them
         for node in list(graph.nodes):
             if node.is_erased or node.op.name not in KERNELS:

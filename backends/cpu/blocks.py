@@ -20,8 +20,6 @@ _DEPTHWISE = ("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled")
 _GAIN = 1.25
 """What products gain in slices is worth more from here on than what is saved on the way to memory."""
 
-_DEFAULT_L1_BYTES, _DEFAULT_L2_BYTES = 1 << 15, 1 << 20
-
 
 def fuse_blocks(graph: Graph, target: Target, when: str) -> int:
     """Fuse depthwise convolutions with the pointwise ones around them; returns how many were.
@@ -70,7 +68,7 @@ def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Ta
     products = [node for node in (expand, project) if node is not None]
     if any(_slicing_gain(node, target) > _GAIN for node in products):
         return False
-    l1, l2 = target.host.l1_data_bytes or _DEFAULT_L1_BYTES, target.host.l2_bytes or _DEFAULT_L2_BYTES
+    l1, l2 = target.host.l1_data_bytes, target.host.l2_bytes
     between = depthwise.result if expand is None else expand.result
     image_bytes = between.type.bytes // between.type.static_shape[0]
     weights = [node.operands[1].type.bytes for node in (expand, project) if node is not None and project is not None]

@@ -85,7 +85,7 @@ def calls_of(graph: Graph) -> dict[str, KernelCall]:
 def choose(calls: Iterable[KernelCall], target: Target, known: Measurements | None = None) -> dict[str, Choice]:
     """What to take for each call by what is `known`: the overlay and the base unless given."""
     keys = {call: call.key for call in calls}
-    tunings = (known_measurements() if known is None else known).tunings(set(keys.values()), target.fingerprint)
+    tunings = (known_measurements() if known is None else known).tunings(set(keys.values()), target.timing_fingerprint)
     return {call.text: _choice(call, target, tunings.get(key)) for call, key in keys.items()}
 
 

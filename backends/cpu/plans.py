@@ -22,8 +22,6 @@ FEW_TILES = 8
 DEPTHWISE_COLUMNS = 7
 """Accumulators of a depthwise tile; with a row of weights they fit sixteen registers."""
 
-_DEFAULT_L2_BYTES = 1 << 20
-
 
 @dataclass(frozen=True)
 class ConvolutionPlan:
@@ -80,7 +78,7 @@ def plan_convolution(call: KernelCall, target: Target) -> ConvolutionPlan:
         window = Window.of_convolution(x, weight, call.result, dict(call.attributes)).flattened()
     tile = choose_tile(window, target.isa)
     tiles = window.batch * window.output[0] * -(-window.output[1] // tile.columns)
-    exceeds_cache = weight.bytes > (target.host.l2_bytes or _DEFAULT_L2_BYTES) // 2
+    exceeds_cache = weight.bytes > target.host.l2_bytes // 2
     return ConvolutionPlan(
         window=window,
         tile=tile,
@@ -94,7 +92,7 @@ def plan_depthwise(call: KernelCall, target: Target) -> DepthwisePlan:
     """The plan of a cpu.depthwise_conv2d call."""
     x, weight = call.operands[:2]
     window = Window.of_convolution(x, weight, call.result, dict(call.attributes))
-    fits = x.bytes // window.batch <= (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10
+    fits = x.bytes // window.batch <= target.host.l2_bytes * 6 // 10
     enough = window.channels >= 4 * target.isa.lanes
     return DepthwisePlan(window, tuple(columns(window, min(DEPTHWISE_COLUMNS, window.output[1]))), fits and enough)
 

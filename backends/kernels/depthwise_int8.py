@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nascompiler.backends.kernels.dots import Dots
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
 from nascompiler.backends.kernels.few_lanes import load_few, store_few
 from nascompiler.backends.kernels.kernel import Kernel, share
@@ -29,7 +30,12 @@ QUAD = 4
 
 def has_quads(isa: Isa) -> bool:
     """Whether staged elements are quads of bytes; otherwise they are float32."""
-    return "vnni" in isa.dots
+    return "vnni" in isa.dots or "dotprod" in isa.dots
+
+
+def sign_shift(isa: Isa, x: DType) -> int:
+    """What staged bytes exceed those of type `x` by: quads are of the type that the processor multiplies."""
+    return Dots.of(isa).shift(x) if has_quads(isa) else 0
 
 
 def wide_channels(lanes: int) -> list[int]:
@@ -182,10 +188,10 @@ class _Band:
     def _row(self, x: Pointer, y: Index, lanes: int) -> tuple[Pointer, Vector, Vector]:
         """A row of the image, or any where there is none, with what bytes are and-ed with, then xor-ed with.
 
-        Signed bytes become unsigned ones; rows outside become the zero point.
+        Bytes become signed or unsigned as they are multiplied; rows outside become the zero point.
         """
         e, n = self.e, self.n
-        flip = -0x7F7F7F80 if self.kernel.x_dtype is DType.I8 and has_quads(e.isa) else 0
+        flip = -0x7F7F7F80 if sign_shift(e.isa, self.kernel.x_dtype) else 0
         below = e.index(n["height"]) > y
         mask = e.choose(y >= 0, e.choose(below, -1, 0), 0)
         fill = e.choose(mask < 0, flip, n["fill"])

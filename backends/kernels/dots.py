@@ -1,7 +1,8 @@
 """Exact sums of products of bytes: how each instruction set takes them, and how rows and weights lie for it.
 
 Every 32-bit lane sums some neighbouring terms at once: four products of bytes, one operand unsigned and one signed
-(VNNI), two products of 16-bit integers (x86 without it), or one (elsewhere). Rows are read as they are, or from a copy.
+(VNNI) or both signed (dotprod of ARM), two products of 16-bit integers (x86 without it), or one (elsewhere). Rows are
+read as they are, or from a copy.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Dots:
     def of(cls, isa: Isa) -> Dots:
         if "vnni" in isa.dots:
             return cls(4, DType.U8, DType.I8)
+        if "dotprod" in isa.dots:
+            return cls(4, DType.I8, DType.I8)
         return cls(2 if isa.architecture == "x86_64" else 1, DType.I16, DType.I16)
 
     def groups(self, k: int) -> int:
@@ -48,7 +51,9 @@ class Dots:
 
     def shift(self, x: DType) -> int:
         """What staged numbers exceed those of type `x` by."""
-        return SIGN if self.x is DType.U8 and x is DType.I8 else 0
+        if self.x.bytes != 1 or x is self.x:
+            return 0
+        return SIGN if self.x is DType.U8 else -SIGN
 
     def pack(self, weight: Array) -> Array:
         """Weights [K, N] of 8 bits as one array [groups, N], an element for each group of terms."""
@@ -123,6 +128,9 @@ def add_dots_of_columns(
     """
     size = e.isa.lanes * dots.group
 
+    if e.multiplies_by_lane:
+        return _add_dots_by_lane(e, rows, columns, step, groups, sums, dots)
+
     def steps(start: Number, count: int, sums: Sequence[Vector]) -> list[Vector]:
         for i in range(count):
             places = [column + (start * step + i * step) for column in columns]
@@ -159,3 +167,44 @@ def _add(e: Emitter, sums: Vector, x: Vector, weight: Vector, dots: Dots) -> Vec
         return sums + e.convert(x, DType.I32) * e.convert(weight, DType.I32)
     lanes = e.bits(weight, DType.I32)
     return e.dot_bytes(sums, x, lanes) if dots.group == 4 else sums + e.dot_pairs(x, lanes)
+
+
+def _add_dots_by_lane(
+    e: Emitter,
+    rows: Sequence[Pointer],
+    columns: Sequence[Pointer],
+    step: int,
+    groups: Number,
+    sums: Sequence[Vector],
+    dots: Dots,
+) -> list[Vector]:
+    """The same where an instruction takes a lane: groups of a row are loaded together, as many as fill a register."""
+    size = e.isa.lanes * dots.group
+    together = _SHORT // (dots.group * dots.x.bytes)
+
+    def steps(start: Number, count: int, sums: Sequence[Vector]) -> list[Vector]:
+        values = [_groups(e, row + (e.index(start) * dots.group), count, dots) for row in rows]
+        for i in range(count):
+            weights = [e.load(column + (e.index(start) * step + i * step), size) for column in columns]
+            added: list[Vector] = []
+            for value in values:
+                factor = e.splat_lane(value, i, e.isa.lanes)
+                added += [_add(e, sums[len(added) + v], factor, weight, dots) for v, weight in enumerate(weights)]
+            sums = added
+        return list(sums)
+
+    if isinstance(groups, int):
+        for start in range(0, groups, together):
+            sums = steps(start, min(together, groups - start), sums)
+        return list(sums)
+    whole = groups // together * together
+    with e.loop(0, whole, together, sums, unroll=1) as loop:
+        loop.values = steps(loop.index, together, loop.values)
+    with e.loop(whole, groups, 1, loop.values, unroll=1) as rest:
+        rest.values = steps(rest.index, 1, rest.values)
+    return rest.values
+
+
+def _groups(e: Emitter, x: Pointer, count: int, dots: Dots) -> Vector:
+    """So many groups of a row, each in a lane."""
+    return e.load(x, count) if dots.group == 1 else e.load_quads(x, count)

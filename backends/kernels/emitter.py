@@ -393,6 +393,20 @@ class Emitter:
         scalar = self.builder.load(pointer.address, align=1, typ=_I32)
         return Vector(self, self._splat(scalar, lanes), DType.I32)
 
+    def load_quads(self, pointer: Pointer, lanes: int) -> Vector:
+        """Neighbouring bytes, at any address, four to each 32-bit integer."""
+        value = self.builder.load(pointer.address, align=1, typ=ir.VectorType(_I32, lanes))
+        return Vector(self, value, DType.I32)
+
+    def splat_lane(self, vector: Vector, lane: int, lanes: int) -> Vector:
+        """One lane of a vector in all lanes; on ARM no instruction where the result is multiplied."""
+        return self.shuffle(vector, vector, [lane] * lanes)
+
+    @property
+    def multiplies_by_lane(self) -> bool:
+        """Whether multiply-adds and sums of products take a lane of a vector in place of a whole one."""
+        return self.isa.architecture == "aarch64"
+
     def splat_index(self, number: Number, lanes: int) -> Vector:
         """A number, which must fit 32 bits, in all lanes."""
         return Vector(self, self._splat(self.builder.trunc(self.raw(number), _I32), lanes), DType.I32)
@@ -434,7 +448,18 @@ class Emitter:
         return self._intrinsic(f"llvm.{name}.v{a.lanes}f32", a, b, c)
 
     def dot_bytes(self, sums: Vector, unsigned: Vector, signed: Vector) -> Vector:
-        """sums + the products of four unsigned and four signed bytes in every 32-bit lane; for `dots` with "vnni"."""
+        """sums + the products of four bytes of each in every 32-bit lane, for `dots` with "vnni" or "dotprod".
+
+        For "dotprod" both are signed.
+        """
+        if "dotprod" in self.isa.dots:
+            function = self.declare(
+                "llvm.aarch64.neon.sdot.v4i32.v16i8",
+                ir.FunctionType(sums.value.type, [sums.value.type, *[ir.VectorType(_I8, 16)] * 2]),
+            )
+            # LLVM knows the second operand only as one that may be a lane
+            bytes = [self.bits(x, DType.I8).value for x in (signed, unsigned)]
+            return Vector(self, self.builder.call(function, [sums.value, *bytes]), DType.I32)
         return self._intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * sums.lanes}", sums, unsigned, signed)
 
     def dot_pairs(self, a: Vector, b: Vector) -> Vector:
@@ -460,8 +485,11 @@ class Emitter:
         return self.select(x.greater(bound), bound, x)
 
     def round_to_integer(self, x: Vector) -> Vector:
-        """The nearest 32-bit integers, halves to the even one, of numbers that fit."""
+        """The nearest 32-bit integers, halves to the even one, of numbers that fit; on ARM also the nearest that do."""
         result = ir.VectorType(_I32, x.lanes)
+        if self.isa.architecture == "aarch64":
+            function = self.declare("llvm.aarch64.neon.fcvtns.v4i32.v4f32", ir.FunctionType(result, [x.value.type]))
+            return Vector(self, self.builder.call(function, [x.value]), DType.I32)
         function = self.declare(f"llvm.lrint.v{x.lanes}i32.v{x.lanes}f32", ir.FunctionType(result, [x.value.type]))
         return Vector(self, self.builder.call(function, [x.value]), DType.I32)
 
@@ -487,12 +515,22 @@ class Emitter:
         return Vector(self, value, dtype)
 
     def narrow(self, a: Vector, b: Vector, dtype: DType) -> Vector:
-        """Signed integers in half the width, saturated: every 16 bytes are those of a's 16, then b's; x86 only."""
+        """Signed integers in half the width, saturated: every 16 bytes are those of a's 16, then b's."""
+        if self.isa.architecture == "aarch64":
+            return self._narrow_on_arm(a, b, dtype)
         name = f"pack{'s' if dtype.is_signed else 'u'}s{'dw' if dtype.bytes == 2 else 'wb'}"
         name = {16: f"sse2.{name}.128", 32: f"avx2.{name}", 64: f"avx512.{name}.512"}[a.lanes * a.dtype.bytes]
         type = ir.VectorType(_ELEMENTS[dtype], 2 * a.lanes)
         function = self.declare(f"llvm.x86.{name}", ir.FunctionType(type, [a.value.type] * 2))
         return Vector(self, self.builder.call(function, [a.value, b.value]), dtype)
+
+    def _narrow_on_arm(self, a: Vector, b: Vector, dtype: DType) -> Vector:
+        lanes, bits = a.lanes, 8 * dtype.bytes
+        type = ir.VectorType(_ELEMENTS[dtype], lanes)
+        name = f"llvm.aarch64.neon.sqxt{'n' if dtype.is_signed else 'un'}.v{lanes}i{bits}"
+        function = self.declare(name, ir.FunctionType(type, [a.value.type]))
+        low, high = (Vector(self, self.builder.call(function, [x.value]), dtype) for x in (a, b))
+        return self.shuffle(low, high, range(2 * lanes))
 
     def add_saturated(self, a: Vector, b: Vector) -> Vector:
         """Sums of signed integers, at the end of the range where they exceed it."""

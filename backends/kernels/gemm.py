@@ -27,6 +27,9 @@ LINE, AHEAD = 16, 1024
 UNROLL = 2
 """Steps over the inner dimension between two branches."""
 
+LANE_STEPS = 4
+"""The same where multiply-adds take a lane: a vector of each row is loaded for as many steps as it has lanes."""
+
 
 @dataclass(frozen=True)
 class Panels:
@@ -209,8 +212,9 @@ def add_products(
         for step in range(count):
             at = weight + start * width + step * width
             columns = [e.load(at + v * lanes, lanes) for v in range(vectors)]
-            for v in range(0, width, LINE):
-                e.prefetch(at + (AHEAD + v))
+            if not e.multiplies_by_lane:
+                for v in range(0, width, LINE):
+                    e.prefetch(at + (AHEAD + v))
             added = []
             for i, row in enumerate(rows):
                 value = e.broadcast(row + start + step, lanes)
@@ -218,13 +222,27 @@ def add_products(
             sums = added
         return list(sums)
 
+    def steps_by_lanes(start: Index, sums: Sequence[Vector]) -> list[Vector]:
+        values = [e.load(row + start, LANE_STEPS) for row in rows]
+        for step in range(LANE_STEPS):
+            at = weight + start * width + step * width
+            columns = [e.load(at + v * lanes, lanes) for v in range(vectors)]
+            added = []
+            for i, value in enumerate(values):
+                factor = e.splat_lane(value, step, lanes)
+                added += [e.multiply_add(factor, c, sums[i * vectors + v]) for v, c in enumerate(columns)]
+            sums = added
+        return list(sums)
+
     if divisor:
         with e.loop(0, k, divisor, sums, unroll=1) as loop:
             loop.values = steps(loop.index, divisor, loop.values)
         return loop.values
-    whole = e.index(k) // UNROLL * UNROLL
-    with e.loop(0, whole, UNROLL, sums, unroll=1) as loop:
-        loop.values = steps(loop.index, UNROLL, loop.values)
+    unroll = LANE_STEPS if e.multiplies_by_lane else UNROLL
+    whole = e.index(k) // unroll * unroll
+    with e.loop(0, whole, unroll, sums, unroll=1) as loop:
+        by_lanes = e.multiplies_by_lane
+        loop.values = steps_by_lanes(loop.index, loop.values) if by_lanes else steps(loop.index, unroll, loop.values)
     with e.loop(whole, k, 1, loop.values, unroll=1) as rest:
         rest.values = steps(rest.index, 1, rest.values)
     return rest.values

@@ -90,7 +90,8 @@ class GemmSlices(Kernel):
     `weight` and `scale` are what `pack_slices` makes of `blocks` times 64 terms. A tile has `tile_rows` rows, 16 or m
     at most, for which `tiles` is the configuration. With a `gate` [images, k] there are `images` times m rows. All rows
     are staged before they are multiplied with `panels_outside`, which suits weights that exceed the cache. Threads
-    share panels of columns then, otherwise pairs of tiles. Of the workspace each chunk takes `workspace_bytes`.
+    share products of a pair of tiles and a panel of columns, `grain` at a time; a pair that two threads share is staged
+    by both. Of the workspace each chunk takes `workspace_bytes`.
     """
 
     activation: Activation = NONE
@@ -112,7 +113,7 @@ class GemmSlices(Kernel):
 
     @property
     def sizes(self) -> tuple[str, ...]:
-        return ("m", "n", "k", "blocks", "tile_rows", *["images"] * self.gate)
+        return ("m", "n", "k", "blocks", "tile_rows", "grain", *["images"] * self.gate)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         panels = (n["n"] + (LANES - 1)) // LANES
@@ -122,9 +123,11 @@ class GemmSlices(Kernel):
         memory = p["workspace"] + n["chunk"] * (slots * n["blocks"] * SLOT + kept * _SCALES + _SUMS)
         work = _Work(self, e, p, n, self.tiles(e), image_pairs, kept, memory)
 
-        first, last = share(e, panels if self.panels_outside else pairs, n)
         inner = pairs if self.panels_outside else panels
-        start, stop = first * inner, last * inner
+        items = pairs * panels
+        grains = (items + n["grain"] - 1) // n["grain"]
+        start, stop = (e.index(e.smaller(part * n["grain"], items)) for part in share(e, grains, n))
+        first = start // inner
 
         def item(number: Number) -> tuple[Index, Index]:
             """The pair of tiles of rows and the panel that an item of work multiplies."""
@@ -135,7 +138,8 @@ class GemmSlices(Kernel):
             work.registers.configure(p["tiles"])
             with e.loop(start, stop) as loop:
                 pair, panel = item(loop.index)
-                with e.when(panel.equals(first if self.panels_outside else 0)):
+                is_new = loop.index < start + pairs if self.panels_outside else panel.equals(0)
+                with e.when(e.either(is_new, loop.index.equals(start))):
                     work.stage(pair)
                 is_first = e.both(pair.equals(0 if self.panels_outside else first), pairs > 1)
                 before = item(e.larger(loop.index - 1, start))

@@ -5,7 +5,7 @@ Bytes are joined as well, but neither added nor activated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -45,10 +45,13 @@ class JoinedSums(Kernel):
             result, first = p["result"] + row.index * whole, 0
             for length, count in zip(lengths, self.terms, strict=True):
                 terms = [p[f"x{i}"] + row.index * length for i in range(first, first + count)]
-                with e.loop(0, length, self.lanes) as loop:
-                    at = e.smaller(loop.index, length - self.lanes)
-                    total = e.load(terms[0] + at, self.lanes)
-                    for term in terms[1:]:
-                        total = total + e.load(term + at, self.lanes)
-                    e.store(activate(e, total, self.activation), result + at)
+                with e.loop(0, length - self.lanes, self.lanes, unroll=4) as loop:
+                    self._add(e, terms, result, loop.index)
+                self._add(e, terms, result, length - self.lanes)
                 result, first = result + length, first + count
+
+    def _add(self, e: Emitter, terms: Sequence[Pointer], result: Pointer, at: Index) -> None:
+        total = e.load(terms[0] + at, self.lanes)
+        for term in terms[1:]:
+            total = total + e.load(term + at, self.lanes)
+        e.store(activate(e, total, self.activation), result + at)

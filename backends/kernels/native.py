@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from shutil import which
 
 from nascompiler.backends.cache import cached_file
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.tile_permission import permit_tiles
+from nascompiler.backends.toolchain import link_shared
 
 Function = Callable[..., int]
 """Takes the addresses of the kernel's arrays, its sizes, chunk and chunks, all as integers."""
@@ -45,7 +44,9 @@ def load(kernels: Sequence[Kernel]) -> Mapping[str, Function]:
         permit_tiles(kernel.isa.features)
     objects = {kernel.symbol: object_file(kernel)[0] for kernel in kernels}
     key = hashlib.sha256("\n".join(sorted(objects)).encode()).hexdigest()[:24]
-    library, _ = cached_file(f"kernels/{key}.so", lambda path: link(list(objects.values()), path))
+    library, _ = cached_file(
+        f"kernels/{key}.so", lambda path: link_shared(list(objects.values()), path, kernels[0].isa)
+    )
     loaded = ctypes.CDLL(str(library))
     functions: dict[str, Function] = {}
     for kernel in kernels:
@@ -54,14 +55,3 @@ def load(kernels: Sequence[Kernel]) -> Mapping[str, Function]:
         function.restype = ctypes.c_int32
         functions[kernel.symbol] = function
     return functions
-
-
-def link(objects: Sequence[Path], library: Path) -> None:
-    """Write a shared library of some objects; raises DeviceError when there is no linker, or it fails."""
-    linker = which("gcc") or which("cc")
-    if linker is None:
-        raise DeviceError("linking kernels needs gcc: apt-get install gcc")
-    command = [linker, "-shared", "-nostdlib", "-o", str(library), *map(str, objects)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise DeviceError(f"linking kernels failed: {done.stderr.strip()}")

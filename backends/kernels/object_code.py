@@ -69,7 +69,7 @@ def _optimised(kernel: Kernel) -> tuple[Any, Any]:
     """The kernel's module, optimised for its processor, and LLVM's machine for it."""
     triple = TRIPLES[kernel.isa.architecture]
     machine = llvm.Target.from_triple(triple).create_target_machine(
-        cpu=kernel.isa.processor, opt=3, reloc="pic", codemodel="small"
+        cpu=kernel.isa.processor, features=",".join(kernel.isa.attributes), opt=3, reloc="pic", codemodel="small"
     )
     made = _module(kernel)
     made.triple, made.data_layout = triple, str(machine.target_data)

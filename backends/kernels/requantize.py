@@ -51,7 +51,7 @@ class Requantization:
         self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]
     ) -> Requantizer | PackedRequantizer:
         """Emit what all sums share, for whichever way is the fastest for full vectors of them."""
-        if self.dtype.bytes == 1 and e.isa.architecture == "x86_64":
+        if self.dtype.bytes == 1:
             return self.prepare_packed(e, p, n)
         return self.prepare(e, p, n, e.isa.lanes)
 
@@ -65,7 +65,7 @@ class Requantization:
         return Requantizer(e, self, lanes, low, high, offset, inverse)
 
     def prepare_packed(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> PackedRequantizer:
-        """The same for results of 8 bits made four full vectors at a time; x86 only."""
+        """The same for results of 8 bits made four full vectors at a time."""
         lanes = e.isa.lanes
         inverse = e.broadcast(p["inverse_scale"], lanes) if "inverse_scale" in self.pointers else None
         zero_point = e.bits(e.splat_index((n["zero_point"] + 0x10000) % 0x10000 * 0x10001, lanes), DType.I16)
@@ -112,7 +112,7 @@ class Requantizer:
 
 @dataclass(frozen=True)
 class PackedRequantizer:
-    """Emits bytes, four full vectors at a time, by the instructions of x86 that narrow and saturate."""
+    """Emits bytes, four full vectors at a time, by the instructions that narrow and saturate."""
 
     emitter: Emitter
     kind: Requantization
@@ -134,12 +134,13 @@ class PackedRequantizer:
     def round(self, f: Sequence[Vector]) -> Vector:
         """clamp(rint(f) + zero_point, low, high) of four vectors, the bytes in the order of a call.
 
-        What is below all integers is converted to the lowest, which is right; so is what is above, hence the bound
-        unless nothing is.
+        What is below all integers is converted to the lowest, which is right; so is what is above on x86, hence the
+        bound unless nothing is.
         """
         e = self.emitter
         bound = e.constant(_MOST, e.isa.lanes)
-        integers = [e.round_to_integer(x if self.kind.bounded else e.select(x.less(bound), x, bound)) for x in f]
+        fits = self.kind.bounded or e.isa.architecture == "aarch64"
+        integers = [e.round_to_integer(x if fits else e.select(x.less(bound), x, bound)) for x in f]
         first, second = (
             e.add_saturated(e.narrow(a, b, DType.I16), self.zero_point) for a, b in (integers[:2], integers[2:])
         )
@@ -149,6 +150,8 @@ class PackedRequantizer:
         """The bytes of a call with those of each vector together."""
         e, quads = self.emitter, self.emitter.bits(packed, DType.I32)
         lanes = quads.lanes
+        if lanes == 4:
+            return packed
         places = [4 * i + vector for vector in range(4) for i in range(lanes // 4)]
         return e.bits(e.opaque(e.shuffle(quads, quads, places)), self.kind.dtype)
 

@@ -18,10 +18,10 @@ TRIAL_ROUNDS = 5
 FEWEST_ROUNDS = 15
 MOST_ROUNDS = 300
 
-PATIENCE = 8
+PATIENCE = 4
 """Quiet rounds are waited for until a measurement has taken so many times what it was given."""
 
-LONGEST_WAIT_S = 2.0
+LONGEST_WAIT_S = 1.0
 """And at least so long."""
 
 SMALLEST_NOISE = 0.01

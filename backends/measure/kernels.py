@@ -9,6 +9,7 @@ from math import inf
 from pathlib import Path
 from types import TracebackType
 
+from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.measure.interleaved import PATIENCE
 from nascompiler.backends.measure.latency import Kind
 from nascompiler.backends.measure.worker_process import WorkerProcess
@@ -33,7 +34,13 @@ class KernelMeasurer:
     """
 
     def __init__(
-        self, graph: Graph, target: Target, *, command: Sequence[str] = WORKER, patience_s: float = PATIENCE_S
+        self,
+        graph: Graph,
+        target: Target,
+        *,
+        command: Sequence[str] = WORKER,
+        patience_s: float = PATIENCE_S,
+        pinned: bool = True,
     ) -> None:
         self._patience_s = patience_s
         self._folder = tempfile.TemporaryDirectory(prefix="nascompiler-tune-")
@@ -41,7 +48,7 @@ class KernelMeasurer:
         save(graph, path)
         self.arguments = (str(path), str(target))
         """What any process that works on these calls is told: a file with the graph, and the target."""
-        self._worker = WorkerProcess([*command, *self.arguments], path.with_name("log.txt"), pinned=True)
+        self._worker = WorkerProcess([*command, *self.arguments], path.with_name("log.txt"), pinned=pinned)
 
     def __enter__(self) -> KernelMeasurer:
         return self
@@ -70,7 +77,7 @@ class KernelMeasurer:
         """Every variant of a call but those to `skip`, timed in turns for about `seconds` in all; failures are rows.
 
         `only` limits the variants; `schedules` are more of them, by name, for the definition of the call.
-        Raises DeviceError when no worker can be started.
+        Raises DeviceError when no worker can be started, and when a board has gone.
         """
         failures: dict[str, Row] = {}
         schedules = schedules or {}
@@ -87,9 +94,12 @@ class KernelMeasurer:
                 elif "failed" in message:
                     outcome = Outcome(message["outcome"])
                     failures[message["failed"]] = Row(message["failed"], outcome, detail=message["detail"])
+                elif "gone" in message:
+                    raise DeviceError(f"the device cannot be reached any more: {message['gone']}")
                 elif "rows" in message:
+                    kind = Kind(message.get("kind", Kind.MEASURED.value))
                     timed = [Row(**row, schedule=schedules.get(row["variant"], "")) for row in message["rows"]]
-                    return Tuning((*timed, *failures.values()), message["noise"], Kind.MEASURED, True)
+                    return Tuning((*timed, *failures.values()), message["noise"], kind, True)
                 else:
                     break
             lost, how = self._worker.end()

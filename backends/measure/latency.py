@@ -29,7 +29,8 @@ class LayerTime:
 
     `name` and `op` are those of the nodes it computes; `ns` is of one run, or the median over several; `macs` are
     multiply-adds; `bytes` what the call reads and writes once each, `weight_bytes` the part of it that are weights;
-    `kernel` is the variant that computes it.
+    `kernel` is the variant that computes it. Of an estimate, `compute_cycles` are those of the core's pipeline and
+    `memory_cycles` what memory takes by itself; on a core that executes out of order they overlap in part.
     """
 
     name: str
@@ -39,6 +40,8 @@ class LayerTime:
     bytes: int
     weight_bytes: int = 0
     kernel: str = ""
+    compute_cycles: float | None = None
+    memory_cycles: float | None = None
 
     @property
     def is_integer(self) -> bool:

@@ -26,9 +26,10 @@ from nascompiler.backends.measure.priority import Waits
 LIMIT = 1.15
 """The loop may take so many times its best: slow states were found at 1.25 and above, full speed at up to 1.1."""
 
-RISE_PER_S = 0.005
+RISE_PER_S = 0.0002
 """Clocks change with the temperature of the room and the load of a rack: a best time that is not reached again counts
-for less, by so much a second, until what is reached is the best again after half a minute."""
+for less, by so much a second, until what is reached is the best again. Slow states were seen to last for
+minutes, so that this takes a quarter of an hour."""
 
 _STEPS = 600
 _TRIES = 5

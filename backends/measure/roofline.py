@@ -30,7 +30,6 @@ _PROBE_NS = 2e5
 _TRIES = 5
 """The fastest of so many counts: a peak is what can be reached."""
 
-_L1, _L2, _L3 = 32 << 10, 1 << 20, 16 << 20
 """Sizes of caches in bytes where the machine does not tell."""
 
 
@@ -91,7 +90,7 @@ class Probes:
         self._dot = PeakTileDot(isa) if "amx" in isa.dots else PeakDot(isa)
         kernels: list[Kernel] = [self._float, self._dot, self._read]
         self._functions = load(kernels)
-        caches = [host.l1_data_bytes or _L1, host.l2_bytes or _L2, host.l3_bytes or _L3]
+        caches = [host.l1_data_bytes, host.l2_bytes, host.l3_bytes]
         sizes = [caches[0] // 2, caches[1] // 2, caches[2] // 4, 2 * caches[2]]
         self._levels = list(zip(("L1", "L2", "L3", "memory"), [*caches, 1 << 62], sizes, strict=True))
         step = isa.lanes * 8 * DType.F32.bytes

@@ -28,9 +28,11 @@ class Row:
     """A variant of a call.
 
     `median_ns` and `spread_ns` (median absolute deviation) are of `repeats` runs. `gain` is the time of the default
-    over that of this variant, by the median of the rounds in which both ran: 1 for the default itself. A failure has
+    over that of this variant, by the median of the rounds in which both ran: 1 for the default itself. `warm_ns` is the
+    median with the weights where the run before left them, 0 where that was not measured. A failure has
     no figures, but `detail` in words; a measurement has none unless it is DISTURBED. `schedule` is the text of a
-    schedule that was searched for, see `tvm_adapter`.
+    schedule that was searched for, see `tvm_adapter`. `cycles` is what an estimate is made of: compute and memory
+    apart, and the events they were counted from.
     """
 
     variant: str
@@ -41,6 +43,8 @@ class Row:
     gain: float = 0.0
     detail: str = ""
     schedule: str = ""
+    warm_ns: float = 0.0
+    cycles: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

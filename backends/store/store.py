@@ -52,6 +52,8 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID;
     """,
     "ALTER TABLE measurement ADD COLUMN schedule TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE measurement ADD COLUMN warm_ns REAL NOT NULL DEFAULT 0",
+    "ALTER TABLE measurement ADD COLUMN cycles TEXT NOT NULL DEFAULT ''",
 )
 """Entry i takes a file from version i to i + 1 of the schema; a new file goes through all of them."""
 
@@ -80,7 +82,7 @@ class Store:
             db.execute("INSERT OR REPLACE INTO tuning VALUES (?, ?, ?)", (call_id, session_id, tuning.noise))
             db.execute("DELETE FROM measurement WHERE call = ? AND session = ?", (call_id, session_id))
             db.executemany(
-                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(call_id, session_id, *_values(row)) for row in tuning.rows],
             )
 
@@ -177,13 +179,22 @@ def _decompressed(path: Path, state: tuple[int, int]) -> bytes:
 
 def _values(row: Row) -> tuple[object, ...]:
     figures = (row.median_ns, row.spread_ns, row.repeats, row.gain)
-    return (row.variant, row.outcome.value, *figures, row.detail, row.schedule)
+    cycles = json.dumps(dict(row.cycles)) if row.cycles else ""
+    return (row.variant, row.outcome.value, *figures, row.detail, row.schedule, row.warm_ns, cycles)
 
 
 def _rows(db: sqlite3.Connection, call: int, session: int) -> tuple[Row, ...]:
     rows = db.execute(
-        "SELECT variant, outcome, median_ns, spread_ns, repeats, gain, detail, schedule FROM measurement "
-        "WHERE call = ? AND session = ?",
+        "SELECT cycles, outcome, variant, median_ns, spread_ns, repeats, gain, detail, schedule, warm_ns "
+        "FROM measurement WHERE call = ? AND session = ?",
         (call, session),
     )
-    return tuple(Row(variant, Outcome(outcome), *figures) for variant, outcome, *figures in rows)
+    names = ("variant", "median_ns", "spread_ns", "repeats", "gain", "detail", "schedule", "warm_ns")
+    return tuple(
+        Row(
+            outcome=Outcome(outcome),
+            cycles=json.loads(cycles) if cycles else {},
+            **dict(zip(names, fields, strict=True)),
+        )
+        for cycles, outcome, *fields in rows
+    )

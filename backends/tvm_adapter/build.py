@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.tirx.script import builder as T
 
 from nascompiler.backends.cache import cached_file
-from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.kernels.native import object_file
 from nascompiler.backends.target import Target
+from nascompiler.backends.toolchain import link_shared
 from nascompiler.backends.tvm_adapter.caller import SUFFIX, caller_symbol
 from nascompiler.backends.tvm_adapter.device import tvm_target, unoptimised
 from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Lowered
@@ -87,10 +87,7 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
             if lowered.external:
                 module = module.with_attr("external_mods", lowered.external)
             built = relax.build(module, unoptimised(device))
-        try:
-            built.export_library(str(path), addons=[str(file) for file in (*(file for file, _ in objects), run_object)])
-        except (OSError, RuntimeError, ValueError) as error:
-            raise DeviceError(f"linking needs a C++ compiler (gcc or clang) that works: {error}") from error
+        export(built, [*(file for file, _ in objects), run_object], path, target)
     return BuildReport(
         kernels=len(objects),
         compiled=sum(not cached for _, cached in objects),
@@ -98,6 +95,15 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
         link_ns=time.process_time_ns() - compiled,
         weights=program.weights,
     )
+
+
+def export(built: Any, objects: Sequence[Path], path: Path, target: Target) -> None:
+    """Link a program and the objects of its kernels; raises DeviceError when there is no linker, or it fails."""
+
+    def link(output: str, files: Sequence[str], **_: Any) -> None:
+        link_shared(files, Path(output), target.isa)
+
+    built.export_library(str(path), fcompile=link, addons=[str(file) for file in objects])
 
 
 def kernel_object(symbol: str, make: Callable[[], Any], device: Any) -> tuple[Path, bool]:

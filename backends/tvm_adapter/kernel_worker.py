@@ -8,8 +8,9 @@ The lines that it and its parent exchange, each a JSON object:
     worker -> {"failed": VARIANT, "outcome": ..., "detail": ...}
     worker -> {"rows": [{"variant": ..., "median_ns": ..., ...}], "noise": ...}     the call is done
 
-`only` and `schedules` may be left out: all variants that are not to be skipped, and no schedules. A crash or a hang is
-the last thing announced; the parent starts another worker and skips that variant.
+`only` and `schedules` may be left out: all variants that are not to be skipped, and no schedules. Rows that were not
+measured come with their "kind". A worker for a board says {"gone": WORDS} when there is none any more. A crash or a
+hang is the last thing announced; the parent starts another worker and skips that variant.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -45,9 +46,12 @@ from nascompiler.ir.types import Array, DType
 TOLERANCES = {Exactness.EXACT: 0.0, Exactness.FLOAT: 1e-4, Exactness.ROUNDED: 5e-2}
 """Largest difference from the reference evaluation that is accepted, relative to its largest value."""
 
+WARM_SHARE = 0.3
+"""Of the time to measure, that which weights in the cache get on top: only medians are taken of it."""
+
 
 @dataclass
-class _Prepared:
+class Prepared:
     """A call with inputs, what it must compute of them, and its variants that were found to do so, ready to run."""
 
     key: str
@@ -67,9 +71,9 @@ class Worker:
 
         self._building = building
         self._nodes = {KernelCall.of(node).key: node for node in graph.nodes}
-        self._target = target
+        self.target = target
         self._wire = wire
-        self._last: _Prepared | None = None
+        self._last: Prepared | None = None
         self._quiet = Quiet()
 
     def say(self, **message: Any) -> None:
@@ -84,17 +88,11 @@ class Worker:
         schedules: Mapping[str, str] | None = None,
     ) -> None:
         """Compile, check and time variants of a call: all but those to skip, or `only` some, and some schedules."""
-        prepared = self._prepare(call)
-        wanted = {
-            name: Choice(name, made, "to be measured")
-            for name, made in variants(KernelCall.of(prepared.node), self._target).items()
-            if only is None or name in only
-        }
-        wanted |= {name: Choice(METASCHEDULE, None, "", text) for name, text in (schedules or {}).items()}
-        wanted = {name: choice for name, choice in wanted.items() if name not in skip}
+        prepared = self.prepare(call)
+        wanted = self.wanted(prepared, skip, only, schedules)
         new = {name: choice for name, choice in wanted.items() if name not in prepared.ready or choice.schedule}
         with tempfile.TemporaryDirectory(prefix="nascompiler-tune-") as folder:
-            made = self._checked(prepared, self._compiled(prepared, new, Path(folder)), Path(folder))
+            made = self._checked(prepared, self.compiled(prepared, new, Path(folder)), Path(folder))
         prepared.ready |= {name: variant for name, variant in made.items() if not new[name].schedule}
         ready = {name: v for name in wanted if (v := made.get(name, prepared.ready.get(name))) is not None}
         if not ready:
@@ -106,11 +104,38 @@ class Worker:
         with device_lease(purpose="timing a kernel call"), first_in_line():
             self.say(at="measure", variant=blamed)
             found = measure_interleaved(ready, default, seconds=seconds, quiet=self._quiet)
+            best = max(ready, key=lambda name: found.timings[name].gain)
+            warm = {name: made.warm for name, made in ready.items() if made.may_be_warm and name in (default, best)}
+            if warm:
+                again = measure_interleaved(warm, next(iter(warm)), seconds=seconds * WARM_SHARE, quiet=self._quiet)
+                warm_ns = {name: timing.median_ns for name, timing in again.timings.items()}
+            else:
+                warm_ns = {}
         detail = DISTURBED if found.disturbed else ""
-        rows = [{"variant": n, **asdict(t), "detail": detail} for n, t in found.timings.items()]
+        rows = [
+            {"variant": name, **asdict(timing), "detail": detail, "warm_ns": warm_ns.get(name, 0.0)}
+            for name, timing in found.timings.items()
+        ]
         self.say(rows=rows, noise=found.noise)
 
-    def _prepare(self, call: str) -> _Prepared:
+    def wanted(
+        self,
+        prepared: Prepared,
+        skip: Collection[str],
+        only: Collection[str] | None = None,
+        schedules: Mapping[str, str] | None = None,
+    ) -> dict[str, Choice]:
+        """The variants of a call to measure, by name, the default first."""
+        wanted = {
+            name: Choice(name, made, "to be measured")
+            for name, made in variants(KernelCall.of(prepared.node), self.target).items()
+            if only is None or name in only
+        }
+        wanted |= {name: Choice(METASCHEDULE, None, "", text) for name, text in (schedules or {}).items()}
+        return {name: choice for name, choice in wanted.items() if name not in skip}
+
+    def prepare(self, call: str) -> Prepared:
+        """A call with random inputs and what the reference evaluation makes of them."""
         if self._last is None or self._last.key != call:
             from nascompiler.backends.tvm_adapter.definition import graph_of
 
@@ -118,7 +143,7 @@ class Worker:
             generator = np.random.default_rng(0)
             inputs = {value.name: random_array(value.type, generator) for value in graph.inputs}
             classes = exactness(graph)
-            self._last = _Prepared(
+            self._last = Prepared(
                 call,
                 self._nodes[call],
                 graph,
@@ -128,50 +153,52 @@ class Worker:
             )
         return self._last
 
-    def _compiled(self, prepared: _Prepared, choices: Mapping[str, Choice], folder: Path) -> dict[str, Any]:
+    def compiled(self, prepared: Prepared, choices: Mapping[str, Choice], folder: Path) -> dict[str, Any]:
+        """The variants that can be compiled."""
         compiled = {}
         for name, choice in choices.items():
             self.say(at="compile", variant=name)
             try:
-                compiled[name] = self._building.compile_variant(prepared.graph, choice, self._target, folder)
+                compiled[name] = self._building.compile_variant(prepared.graph, choice, self.target, folder)
             except Exception as error:
-                self._failed(name, Outcome.COMPILE_ERROR, error)
+                self.failed(name, Outcome.COMPILE_ERROR, error)
         return compiled
 
-    def _checked(self, prepared: _Prepared, compiled: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    def _checked(self, prepared: Prepared, compiled: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         """The variants that compute what the reference evaluation does."""
         if not compiled:
             return {}
         try:
-            functions = self._building.load_functions(list(compiled.values()), self._target, folder / "call.so")
+            functions = self._building.load_functions(list(compiled.values()), self.target, folder / "call.so")
         except Exception as error:
             for name in compiled:
-                self._failed(name, Outcome.COMPILE_ERROR, error)
+                self.failed(name, Outcome.COMPILE_ERROR, error)
             return {}
         ready = {}
         for name, made in compiled.items():
             self.say(at="check", variant=name)
             try:
-                variant = self._building.Variant(made, functions, prepared.memory, self._target)
+                variant = self._building.Variant(made, functions, prepared.memory, self.target)
                 for output in variant.outputs:
                     output.reshape(-1).view(np.uint8)[...] = 0xFF  # NaN, or -1: nothing that is right by chance
                 variant()
-                problem = _difference(variant.outputs, prepared.expected, prepared.tolerances)
+                problem = difference(variant.outputs, prepared.expected, prepared.tolerances)
             except Exception as error:
-                self._failed(name, Outcome.COMPILE_ERROR, error)
+                self.failed(name, Outcome.COMPILE_ERROR, error)
                 continue
             if problem:
-                self._failed(name, Outcome.WRONG_RESULT, problem)
+                self.failed(name, Outcome.WRONG_RESULT, problem)
             else:
                 ready[name] = variant
         return ready
 
-    def _failed(self, variant: str, outcome: Outcome, detail: object) -> None:
+    def failed(self, variant: str, outcome: Outcome, detail: object) -> None:
+        """Say that a variant failed, and how."""
         words = f"{type(detail).__name__}: {detail}" if isinstance(detail, Exception) else str(detail)
         self.say(failed=variant, outcome=outcome.value, detail=words[:500])
 
 
-def _difference(results: Sequence[Array], expected: Sequence[Array], tolerances: Sequence[float]) -> str:
+def difference(results: Sequence[Array], expected: Sequence[Array], tolerances: Sequence[float]) -> str:
     """What is wrong with the results, or nothing."""
     for result, wanted, tolerance in zip(results, expected, tolerances, strict=True):
         got, right = result.astype(np.float64), wanted.astype(np.float64).reshape(result.shape)
@@ -189,15 +216,16 @@ def _aligned_copy(array: Array) -> Array:
     return copy
 
 
-def main(arguments: Sequence[str]) -> None:
+def serve(make: Callable[[Graph, Target, TextIO], Worker], arguments: Sequence[str]) -> None:
+    """Answer the requests on standard input; the arguments are a file with a graph, and a target."""
     wire = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a library prints goes to stderr
     path, target = arguments
-    worker = Worker(load(path), parse_target(target), wire)
+    worker = make(load(path), parse_target(target), wire)
     worker.say(ready=True)
     for line in sys.stdin:
         worker.measure(**json.loads(line))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    serve(Worker, sys.argv[1:])

@@ -15,10 +15,11 @@ from tvm import relax
 
 from nascompiler.backends.cpu.choice import Choice, Choices, choose, settle
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.kernels.native import link, object_file
+from nascompiler.backends.kernels.native import object_file
 from nascompiler.backends.memory import aligned
 from nascompiler.backends.target import Target
 from nascompiler.backends.tile_permission import permit_tiles
+from nascompiler.backends.toolchain import link_shared
 from nascompiler.backends.tvm_adapter.build import kernel_object, write_kernel
 from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lower import lower
@@ -30,8 +31,6 @@ ROTATED_CACHES = 2
 """The copies of the weights, used in turns, fill the second-level cache so many times."""
 
 MOST_COPIES = 256
-
-_DEFAULT_L2_BYTES = 1 << 20
 
 PROGRAM_CALL_NS = 50.0
 """About what it takes a compiled program to make a call in a run of calls."""
@@ -74,7 +73,7 @@ def compile_variant(graph: Graph, choice: Choice, target: Target, folder: Path |
 def load_functions(compiled: Sequence[Compiled], target: Target, library: Path) -> Any:
     """The module with the functions of all variants, linked to `library`."""
     permit_tiles(target.isa.features)
-    link(list(dict.fromkeys(path for c in compiled for path in c.objects)), library)
+    link_shared(list(dict.fromkeys(path for c in compiled for path in c.objects)), library, target.isa)
     return tvm.runtime.load_module(str(library))
 
 
@@ -109,7 +108,10 @@ class Memory:
 
 
 class Variant:
-    """A variant that can be run: calling it computes the call once, with the next copy of its weights."""
+    """A variant that can be run: calling it computes the call once, with the next copy of its weights.
+
+    `warm` computes it with the copy of the run before: what a network does whose weights stay in the cache.
+    """
 
     def __init__(self, compiled: Compiled, functions: Any, memory: Memory, target: Target) -> None:
         self.outputs: list[Array] = []
@@ -117,7 +119,7 @@ class Variant:
         self._functions = functions
         self._memory = memory
         weights = compiled.lowered.weights.arrays
-        wanted = ROTATED_CACHES * (target.host.l2_bytes or _DEFAULT_L2_BYTES)
+        wanted = ROTATED_CACHES * target.host.l2_bytes
         copies = -(-wanted // max(1, sum(w.nbytes for w in weights))) if weights else 1
         self._sets = [
             list(self._calls(compiled.lowered, [_copy(w) for w in weights])) for _ in range(min(copies, MOST_COPIES))
@@ -126,10 +128,19 @@ class Variant:
         self._turn = 0
         self._touched = [array.reshape(-1).view(np.uint8) for array in reversed(memory.inputs)]
 
+    @property
+    def may_be_warm(self) -> bool:
+        """Whether it makes a difference where the weights are, and all of them fit into the cache together."""
+        return len(self._sets) > ROTATED_CACHES
+
     def __call__(self) -> float:
         """The time of one run in ns, as a part of a compiled program."""
-        calls = self._sets[self._turn]
         self._turn = (self._turn + 1) % len(self._sets)
+        return self.warm()
+
+    def warm(self) -> float:
+        """The same with the weights that were used last."""
+        calls = self._sets[self._turn]
         for view in self._touched:
             np.bitwise_or(view, 0, out=view)
         start = time.perf_counter_ns()

@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from nascompiler import __version__
 from nascompiler.backends.manifest import Manifest, TensorSpec
 from nascompiler.backends.measure import Environment, Kind, Latency, environment
 from nascompiler.backends.measure.latency import LayerTime, median_layers
 from nascompiler.backends.measure.lease import device_lease
 from nascompiler.backends.measure.roofline import Roofline
+from nascompiler.backends.target import parse_target
+from nascompiler.bench.estimated import check_options, estimate_artifact
 from nascompiler.bench.peers import check_peers
 from nascompiler.bench.source import peer_model
 from nascompiler.bench.turns import Worker, measure_in_turns
@@ -102,8 +105,9 @@ def bench_artifact(
     """Measure an artifact, and other runtimes by name, in turns.
 
     `rounds` bursts of about `burst_ms` each are taken of every runtime; with `roofline`, what the machine can do at
-    most is measured between them. Peers that fail to load are listed in `failures`; raises an Error when the artifact
-    itself cannot be loaded, UsageError for unknown peers or threads < 1.
+    most is measured between them. Peers that fail to load are listed in `failures`. An artifact for a core that is not
+    here is estimated. Raises an Error when the artifact itself cannot be loaded, UsageError for unknown peers or
+    threads < 1.
     """
     if threads < 1:
         raise UsageError(f"threads is {threads}; it must be at least 1")
@@ -111,6 +115,12 @@ def bench_artifact(
         raise UsageError("rounds must be at least 1 and a burst longer than 0 ms")
     check_peers(against)
     manifest = Manifest.read(Path(folder))
+    target = parse_target(manifest.target)
+    if target.is_emulated:
+        check_options(threads, against, target)
+        latency, model = estimate_artifact(Path(folder), manifest)
+        ours = Entry(OURS, __version__, manifest.target, latency, 1.0, 0)
+        return BenchResult(manifest.target, threads, (ours,), {}, model)
     if manifest.kind is Kind.SIMULATED:
         if against:
             raise UsageError(

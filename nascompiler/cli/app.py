@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -11,12 +12,15 @@ import typer
 
 from nascompiler.cli import (
     bench,
+    codesign,
     compile,
+    device,
     doctor,
     export,
     import_,
     inspect,
     latency_table,
+    netadapt,
     opt,
     passes,
     quantize,
@@ -63,6 +67,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "serve-sim": serve_sim.serve_sim,
     "search": search.search,
     "study": study.study,
+    "netadapt": netadapt.netadapt,
+    "codesign": codesign.codesign,
     "train": train.train,
     "transfer": transfer.transfer,
     "spaces": spaces.spaces,
@@ -73,15 +79,21 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(latency_table.app, name="latency-table")
+app.add_typer(device.app, name="device")
 
 
 @app.callback(invoke_without_command=True)
 def options(
     context: typer.Context,
     version: bool = typer.Option(False, "--version", help="Print the version and end."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show the lines of compilers and linkers."),
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of errors (also NASCOMPILER_DEBUG=1)."),
 ) -> None:
     """From architecture search to the fastest code on its target."""
+    if verbose:
+        logger = logging.getLogger("nascompiler.toolchain")
+        logger.setLevel(logging.INFO)
+        logger.addHandler(logging.StreamHandler())
     if version:
         from nascompiler import __version__
 

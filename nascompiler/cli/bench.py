@@ -56,6 +56,9 @@ def bench(
 
 def show(result: BenchResult, *, profile: bool = False) -> None:
     """Print a benchmark as tables, its warnings on stderr."""
+    if result.ours.latency.kind.value == "estimated":
+        _show_estimate(result, profile=profile)
+        return
     table(
         ("runtime", ">median", ">± mad", ">p90", ">p99", ">cold", ">load", ">runs", ">time / ours"),
         [
@@ -84,6 +87,33 @@ def show(result: BenchResult, *, profile: bool = False) -> None:
     dropped = sum(e.dropped for e in result.entries)
     if dropped:
         say(f"warning: {dropped} burst(s) were disturbed by other processes")
+
+
+def _show_estimate(result: BenchResult, *, profile: bool) -> None:
+    """Print an estimate, with compute and memory apart for every layer where wanted."""
+    latency, mhz = result.ours.latency, result.environment.frequency_mhz or 0.0
+    if profile:
+        table(
+            ("layer", "op", "kernel", ">time", ">share", ">cycles", ">compute", ">memory"),
+            [
+                (
+                    row.name,
+                    row.op,
+                    row.kernel,
+                    duration(row.ns),
+                    f"{row.ns / latency.median_ns:.1%}",
+                    f"{row.ns * mhz / 1000:.0f}",
+                    *("" if cycles is None else f"{cycles:.0f}" for cycles in (row.compute_cycles, row.memory_cycles)),
+                )
+                for row in latency.layers
+            ],
+        )
+    say(
+        f"estimated for {result.target}: {duration(latency.median_ns)}, {latency.median_ns * mhz / 1e9:.2f} million "
+        f"cycles at {mhz:.0f} MHz, the sum of {len(latency.layers)} kernel calls; {result.environment.cpu}"
+    )
+    for warning in result.environment.warnings:
+        say(f"warning: {warning}")
 
 
 def _show_layers(result: BenchResult) -> None:

@@ -205,7 +205,7 @@ def check(
     from nascompiler.search.latency.end_to_end import NetworkTimer
     from nascompiler.search.latency.predicted import PredictedLatency
 
-    parsed, chosen = _target(target), _space(space, data, resolution)
+    parsed, chosen = _target(target, whole=True), _space(space, data, resolution)
     done = 0
     began = time.monotonic()
 
@@ -260,15 +260,18 @@ def _space(name: str, data: str | None, resolution: str | None) -> SearchSpace:
     return spaces.SearchSpace(graph)
 
 
-def _target(text: str) -> Target:
-    """A target whose kernel calls can be timed here; raises UsageError for another."""
-    from nascompiler.backends.measure import Kind
+def _target(text: str, *, whole: bool = False) -> Target:
+    """A target whose kernel calls can be timed or estimated here, or, `whole`, networks; raises UsageError else."""
     from nascompiler.backends.target import parse_target
     from nascompiler.ir.errors import UsageError
     from nascompiler.search.latency import provider
 
-    if Kind.MEASURED not in provider(text).kinds or (parsed := parse_target(text)).kind != "cpu":
-        raise UsageError(f"kernels for {text} cannot be timed on this machine; accepted: cpu")
+    provider(text)
+    parsed = parse_target(text)
+    if parsed.kind not in ("cpu", "arm"):
+        raise UsageError(f"kernels for {text} cannot be timed on this machine; accepted: cpu, arm:CORE")
+    if whole and parsed.kind != "cpu":
+        raise UsageError(f"predictions for {text} cannot be checked here: networks are timed whole on cpu only")
     return parsed
 
 

@@ -23,6 +23,10 @@ def run(
         list[str], typer.Option("--output", metavar="[NAME=]FILE.npy", help="Where an output goes; repeat.")
     ],
     threads: Annotated[int | None, typer.Option("--threads", metavar="N", min=1, help="Threads to run with.")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="DEVICE", help="For ARM: emulated, HOST:PORT[/KEY], tracker:HOST:PORT/KEY."),
+    ] = None,
 ) -> None:
     """Run an artifact; arrays keep the names and layouts of the source model (ONNX: NCHW)."""
     from nascompiler import api
@@ -32,7 +36,7 @@ def run(
     input_files = _by_name("--input", inputs, [t.name for t in manifest.inputs])
     output_files = _by_name("--output", outputs, [t.name for t in manifest.outputs])
     arrays = {name: _read(path) for name, path in input_files.items()}
-    results = api.load_artifact(folder, threads=threads).run(arrays)
+    results = api.load_artifact(folder, threads=threads, device=device).run(arrays)
     for name, path in output_files.items():
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, results[name], allow_pickle=False)

@@ -13,7 +13,7 @@ from nascompiler.ir.errors import UsageError, choices_text
 if TYPE_CHECKING:
     from nascompiler.search.ranking import Candidate
     from nascompiler.search.result import SearchResult
-    from nascompiler.search.study import FinalRecord
+    from nascompiler.search.study import FinalRecord, Study
 
 SHOWN = 20
 """Trials that are listed unless all are asked for."""
@@ -23,7 +23,10 @@ MANY = 10**7
 
 
 def study(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Of `nascompiler search --study`.", show_default=False)],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Of `search`, `netadapt` or `codesign`.", show_default=False),
+    ],
     all_trials: Annotated[bool, typer.Option("--all", help="List every trial, not only the best.")] = False,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="FILE.html", help="Write a page with everything on it.")
@@ -43,6 +46,9 @@ def study(
     if against is not None and report is None:
         raise UsageError("--against compares in a report: give --report too")
     with Study.read(file) as opened:
+        if "kind" in opened.settings:
+            _show_other(opened, file, report, json=json)
+            return
         result = SearchResult.of(opened)
     if report is not None:
         from nascompiler.search.report import save_report
@@ -64,6 +70,32 @@ def study(
         more = f" of {len(result.candidates)}" if len(result.candidates) > SHOWN else ""
         table(_columns(targets), [_row(result, candidate) for candidate in shown], title=f"the best {len(shown)}{more}")
     show(result)
+
+
+def _show_other(opened: Study, file: Path, report: Path | None, *, json: bool) -> None:
+    """What a study of `netadapt` or `codesign` has found so far."""
+    kind = opened.settings["kind"]
+    if kind == "codesign":
+        from nascompiler.cli import codesign
+        from nascompiler.codesign.result import CodesignResult
+        from nascompiler.codesign.run import ended_stages
+        from nascompiler.codesign.settings import CodesignSettings
+
+        if report is not None:
+            raise UsageError("codesign has no report of its own; those of its search and of netadapt/ do")
+        stages = CodesignResult(file.parent, CodesignSettings.from_json(opened.settings), ended_stages(opened))
+        print_json(stages.to_json()) if json else codesign.show(stages)
+        return
+    from nascompiler.cli import netadapt
+    from nascompiler.netadapt.result import AdaptResult
+
+    result = AdaptResult.of(opened)
+    if report is not None:
+        from nascompiler.netadapt.report import save_report
+
+        save_report(result, report)
+        say(f"wrote {report}")
+    print_json(result.to_json()) if json else netadapt.show(result)
 
 
 def show(result: SearchResult) -> None:

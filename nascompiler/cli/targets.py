@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
+from nascompiler.backends.cores import Core
 from nascompiler.cli.common import JsonOption, print_json, table
 
 
@@ -11,7 +14,9 @@ def targets(json: JsonOption = False) -> None:
 
     described = {name: describe(name) for name in target_names()}
     if json:
-        print_json(described)
+        print_json(
+            {n: {k: asdict(v) if isinstance(v, Core) else v for k, v in d.items()} for n, d in described.items()}
+        )
         return
     table(
         ("target", "kind", "options", "what"),

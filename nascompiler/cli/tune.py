@@ -157,6 +157,7 @@ def _show(result: TuningResult) -> None:
         figures = result.end_to_end
         before, after = duration(figures["default_ns"]), duration(figures["tuned_ns"])
         verdict = "" if figures["decided"] else ", which is within the noise"
-        say(f"end to end, in turns: {before} untuned, {after} tuned, {figures['ratio']:.2f}x{verdict}")
+        how = "estimated" if figures.get("kind") == "estimated" else "in turns"
+        say(f"end to end, {how}: {before} untuned, {after} tuned, {figures['ratio']:.2f}x{verdict}")
         for warning in figures["environment"]["warnings"]:
             say(f"warning: {warning}")

@@ -46,15 +46,28 @@ class AccuracySource(Protocol):
 
 
 class LatencySource(Protocol):
-    """The latency of an architecture (at the arch level) on one target; raises TrialFailure.
+    """The latency of an architecture, or of a network (at the nn level), on one target; raises TrialFailure.
 
-    `target` is the text that names the target in `Evaluation.latencies`.
+    `target` is the text that names the target in `Evaluation.latencies`. A source that can tell what a network takes
+    with fewer channels, faster than by looking at each, has a method `narrowing(structure)` too, see `Narrowing`.
     """
 
     @property
     def target(self) -> str: ...
 
     def latency(self, trial: TrialSpec) -> TargetLatency: ...
+
+
+Counts = Mapping[int, int]
+"""How many channels stay, by the number of their group; groups that are not named keep all of theirs."""
+
+
+class Narrowing(Protocol):
+    """What a network takes with fewer channels; `LatencySource.narrowing` makes one of a channel structure, or None."""
+
+    def amounts(self, variants: Sequence[Counts]) -> Sequence[float]:
+        """What each variant takes: a latency in ns; raises TrialFailure."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from nascompiler.passes.canonicalization import (
     quantization,
     ranges,
     reshaping,
+    slicing,
     windows,
 )
 from nascompiler.passes.infrastructure.rewriter import Rule
@@ -24,6 +25,7 @@ def canonical_rules() -> tuple[Rule, ...]:
         *arithmetic.rules(),
         *ranges.RULES,
         *reshaping.RULES,
+        *slicing.RULES,
         *joining.RULES,
         *windows.RULES,
         *linear.RULES,

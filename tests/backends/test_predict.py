@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from nascompiler.backends.cpu.choice import TVM
 from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.host import detect_host
 from nascompiler.backends.measure.latency import Kind
 from nascompiler.backends.predict import predict, timed_calls
 from nascompiler.backends.store import Measurements, Row, Session, Store, Tuning
@@ -52,3 +56,17 @@ def test_a_prediction_is_the_sum_of_rows_and_lists_what_is_missing(tmp_path):
     assert (whole.latency.median_ns, whole.missing, whole.older) == (1070.0, {}, 1)
     shipped = predict(network(), "cpu", Measurements((Store(store.path, read_only=True),)))
     assert (shipped.latency.median_ns, shipped.shipped) == (1070.0, 3)
+
+
+@pytest.mark.parametrize(("l2_bytes", "ns"), [(1 << 20, 30.0), (512, 100.0)])
+def test_weights_that_stay_in_the_cache_are_predicted_as_such(tmp_path, l2_bytes, ns):
+    target = parse_target("cpu", host=replace(detect_host(), l2_bytes=l2_bytes))
+    builder = Builder("net")
+    y = builder.nn.conv2d(builder.input("x", (1, 4, 4, 8)), builder.constant(np.ones((1, 1, 8, 8), np.float32)))
+    graph = builder.outputs(y=y)
+    store = Store(tmp_path / "m.sqlite")
+    (call,) = timed_calls(run_pipeline(graph, "assign-kernels"))
+    row = Row(TVM, median_ns=100.0, warm_ns=30.0, repeats=3, gain=1.0)
+    session = Session(target.fingerprint, generator_hash(), "2026-01-01")
+    store.add(call, session, Tuning((row,), 0.01, Kind.MEASURED, True))
+    assert predict(graph, target, Measurements((store,))).latency.median_ns == ns

@@ -1,18 +1,15 @@
 """The comparison of controllers, on the synthetic table and few seeds; the recorded one is for the slow run."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.search_controllers import compare, needed, recorded_worth, signed_rank_p
 from nascompiler import spaces
-from nascompiler.search.recorded import table
 from nascompiler.search.recorded.benchmark import SPACE
 from tests.search.synthetic import space, worths
 
-SHIPPED = Path(table.__file__).with_name(table.FILE).is_file()
 WORTH = {vector: accuracy for vector, (accuracy, _) in worths().items()}
 
 
@@ -32,7 +29,6 @@ def test_controllers_learn_on_other_landscapes(landscape):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHIPPED, reason="the recorded table is not there")
 def test_controllers_learn_on_the_recorded_table():
     findings = compare(spaces.load(SPACE), recorded_worth(), range(20), 600)
     assert findings.evolution_needs <= findings.random_needs / 2

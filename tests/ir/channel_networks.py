@@ -217,10 +217,25 @@ def random_selection(structure: ChannelStructure, seed: int, share: float = 0.6)
     return chosen
 
 
+def zero_points(graph: Graph) -> dict[Value, int]:
+    """What stands for 0 in each value of a quantised graph."""
+    found: dict[Value, int] = {}
+    for node in graph.nodes:
+        given = next((found[v] for v in node.operands if v in found), 0)
+        for value in node.results:
+            if not value.type.dtype.is_float:
+                found[value] = node.attributes.get("zero_point", given)
+    return found
+
+
 def masked_evaluate(
     graph: Graph, structure: ChannelStructure, keep: Mapping[int, Sequence[int]], inputs: Mapping[str, Array]
 ) -> dict[str, Array]:
-    """The outputs when the channels that are not kept are zero in every value and constant of their groups."""
+    """The outputs when the channels that are not kept are zero in every value and constant of their groups.
+
+    In quantised values they are at the zero point.
+    """
+    zeros = zero_points(graph)
 
     def masked(value: Value, array: Array) -> Array:
         for axis, segments in structure.axes.get(value, {}).items():
@@ -230,7 +245,7 @@ def masked_evaluate(
                 stays[gone.reshape(-1)] = False
             along = [1] * array.ndim
             along[axis] = -1
-            array = np.where(stays.reshape(along), array, np.zeros((), array.dtype))
+            array = np.where(stays.reshape(along), array, np.asarray(zeros.get(value, 0), array.dtype))
         return array
 
     values = {v: np.asarray(inputs[v.name]) for v in graph.inputs}

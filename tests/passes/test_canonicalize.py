@@ -289,6 +289,68 @@ RULES = {
             x="f32[1,1,1,1]",
         ),
     ),
+    "pooling of one pixel": (
+        body("%y = nn.max_pool2d(%x) {kernel=[1, 1], strides=[2, 1]} : f32[1,3,4,2]", x="f32[1,5,4,2]"),
+        body(
+            "%y = nn.slice(%x) {axes=[1, 2], starts=[0, 0], ends=[2147483647, 2147483647], steps=[2, 1]}"
+            " : f32[1,3,4,2]",
+            x="f32[1,5,4,2]",
+        ),
+    ),
+    "pooling of one pixel by ones": (
+        body("%y = nn.average_pool2d(%x) {kernel=[1, 1]} : f32[1,5,4,2]", x="f32[1,5,4,2]"),
+        body(x="f32[1,5,4,2]", **NOTHING),
+    ),
+    "slice of a slice": (
+        body(
+            "%a = nn.slice(%x) {axes=[1, 0], starts=[1, 2], ends=[-1, 9], steps=[2, 1]} : f32[7,3]",
+            "%y = nn.slice(%a) {axes=[-1, 0], starts=[1, 0], ends=[3, 5], steps=[1, 3]} : f32[2,2]",
+            x="f32[9,7]",
+        ),
+        body(
+            "%y = nn.slice(%x) {axes=[0, 1], starts=[2, 3], ends=[6, 2147483647], steps=[3, 2]} : f32[2,2]",
+            x="f32[9,7]",
+        ),
+    ),
+    "slice of a pad": (
+        body(
+            "%a = nn.pad(%x) {before=[0, 1, 0], after=[0, 2, 3], value=5.0} : f32[2,8,7]",
+            "%y = nn.slice(%a) {axes=[1, 2], starts=[2, 1], ends=[7, 6], steps=[2, 1]} : f32[2,3,5]",
+            x="f32[2,5,4]",
+        ),
+        body(
+            "%a = nn.slice(%x) {axes=[1, 2], starts=[1, 1], ends=[2147483647, 2147483647], steps=[2, 1]} : f32[2,2,3]",
+            "%y = nn.pad(%a) {before=[0, 0, 0], after=[0, 1, 2], value=5.0} : f32[2,3,5]",
+            x="f32[2,5,4]",
+        ),
+    ),
+    "slice of a pad that crops": (
+        body(
+            "%a = nn.pad(%x) {before=[-1], after=[2]} : f32[6]",
+            "%y = nn.slice(%a) {axes=[0], starts=[1], ends=[2147483647], steps=[1]} : f32[5]",
+            x="f32[5]",
+        ),
+        body(
+            "%a = nn.slice(%x) {axes=[0], starts=[2], ends=[2147483647], steps=[1]} : f32[3]",
+            "%y = nn.pad(%a) {before=[0], after=[2]} : f32[5]",
+            x="f32[5]",
+        ),
+    ),
+    "shifted and pooled by one pixel, as NASNet reduces": (
+        body(
+            "%a = nn.pad(%x) {before=[0, 0, 0, 0], after=[0, 1, 1, 0]} : f32[1,6,6,2]",
+            "%b = nn.slice(%a) {axes=[1], starts=[1], ends=[2147483647], steps=[1]} : f32[1,5,6,2]",
+            "%c = nn.slice(%b) {axes=[2], starts=[1], ends=[2147483647], steps=[1]} : f32[1,5,5,2]",
+            "%y = nn.average_pool2d(%c) {kernel=[1, 1], strides=[2, 2]} : f32[1,3,3,2]",
+            x="f32[1,5,5,2]",
+        ),
+        body(
+            "%a = nn.slice(%x) {axes=[1, 2], starts=[1, 1], ends=[2147483647, 2147483647], steps=[2, 2]}"
+            " : f32[1,2,2,2]",
+            "%y = nn.pad(%a) {before=[0, 0, 0, 0], after=[0, 1, 1, 0]} : f32[1,3,3,2]",
+            x="f32[1,5,5,2]",
+        ),
+    ),
 }
 
 
@@ -321,6 +383,24 @@ STAYS = {
         "%a = nn.clip(%x) {min=0.5} : i32[2,3]", "%y = nn.clip(%a) {max=0.75} : i32[2,3]", x="i32[2,3]"
     ),
     "flip": body("%y = nn.slice(%x) {axes=[0], starts=[-1], ends=[-9], steps=[-1]} : f32[2,3]"),
+    "slice of a flip": body(
+        "%a = nn.slice(%x) {axes=[0], starts=[-1], ends=[-9], steps=[-1]} : f32[4]",
+        "%y = nn.slice(%a) {axes=[0], starts=[0], ends=[2], steps=[1]} : f32[2]",
+        x="f32[4]",
+    ),
+    "slice of a mirrored border": body(
+        "%a = nn.pad(%x) {before=[0], after=[2], mode=reflect} : f32[6]",
+        "%y = nn.slice(%a) {axes=[0], starts=[2], ends=[6], steps=[1]} : f32[4]",
+        x="f32[4]",
+    ),
+    "slice of padding alone": body(
+        "%a = nn.pad(%x) {before=[0], after=[2]} : f32[6]",
+        "%y = nn.slice(%a) {axes=[0], starts=[4], ends=[6], steps=[1]} : f32[2]",
+        x="f32[4]",
+    ),
+    "window of two pixels": body(
+        "%y = nn.max_pool2d(%x) {kernel=[1, 2], strides=[1, 2]} : f32[1,4,2,2]", x="f32[1,4,4,2]"
+    ),
     "transpose that moves more than ones": body(
         "%a = nn.transpose(%x) {permutation=[1, 0]} : f32[3,2]", "%y = nn.reshape(%a) {shape=[6]} : f32[6]"
     ),
@@ -355,7 +435,7 @@ MISSES = {
         "the pool does not count its own padding, but it would count this one",
     ),
     "padding as large as the kernel": (
-        body(PAD.format(""), POOL.format("1, 1", "", "5,5,2"), x="f32[1,3,3,2]"),
+        body(PAD.format(""), POOL.format("1, 2", "", "5,4,2"), x="f32[1,3,3,2]"),
         "is not smaller than the kernel",
     ),
     "a product with other users": (
@@ -503,7 +583,16 @@ def graphs(draw):
                 "reshape": {"shape": draw(st.sampled_from([shape, (-1,), (1, *shape, 1), shape[::-1]]))},
                 "unsqueeze": {"axes": (draw(st.integers(0, rank)),)},
                 "flatten": {"axis": draw(st.integers(0, rank))},
-                "pad": {"before": (0,) * rank, "after": (draw(st.integers(0, 1)),) * rank},
+                "pad": {
+                    "before": (draw(st.integers(-1, 1)) if 0 not in shape else 0,) * rank,
+                    "after": (draw(st.integers(0, 1)),) * rank,
+                },
+                "slice": {
+                    "axes": tuple(range(rank)),
+                    "starts": (draw(st.integers(-2, 2)),) * rank,
+                    "ends": (draw(st.integers(2, 9)),) * rank,
+                    "steps": (draw(st.sampled_from([1, 1, 2, -1])),) * rank,
+                },
                 "expand": {"shape": draw(st.sampled_from([shape, (1,), (1, *shape)]))},
             }
             name = draw(st.sampled_from(sorted(moves)))

@@ -58,7 +58,7 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
         panels = Panels.of(features, isa.lanes, vectors)
         assert panels is not None
         span = (pixels - 1) * window.strides[1] + (kernel_width - 1) * window.dilation[1] + 1
-        exceeds = weight.bytes > (target.host.l2_bytes or 1 << 20) // 2
+        exceeds = weight.bytes > target.host.l2_bytes // 2
         for panels_outside in (exceeds, not exceeds) if panels.wide + panels.narrow > 1 else (False,):
             kernel = Convolution(
                 isa=isa,

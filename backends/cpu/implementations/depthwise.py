@@ -28,8 +28,6 @@ ENOUGH_SUMS = 7
 BAND, BLOCK = 8, 8
 """Rows and vectors of channels that are computed together, so that pixels are read again while they are near."""
 
-_DEFAULT_L2_BYTES = 1 << 20
-
 
 @implements("cpu.depthwise_conv2d", "cpu.depthwise_conv2d_pooled", "cpu.rectified_depthwise_conv2d")
 def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
@@ -39,7 +37,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     pooled = call.op == "cpu.depthwise_conv2d_pooled"
     lanes = min(target.isa.lanes, 1 << (window.channels.bit_length() - 1))
     vectors, height = -(-window.channels // lanes), window.output[0]
-    streams = x.bytes // window.batch > (target.host.l2_bytes or _DEFAULT_L2_BYTES) * 6 // 10
+    streams = x.bytes // window.batch > target.host.l2_bytes * 6 // 10
     found = []
     for rows, row in _tiles(window, target, lanes):
         kernel = Depthwise(

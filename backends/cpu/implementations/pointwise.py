@@ -75,7 +75,7 @@ def _blocks(count: int, bytes: int, tiles: int, target: Target) -> list[int]:
     Few tiles of rows would leave one thread much more to do, and each would read all weights: the number of blocks is
     even then.
     """
-    fit = min(max((target.host.l2_bytes or 1 << 20) // 2 // max(bytes, 1), 1), count)
+    fit = min(max(target.host.l2_bytes // 2 // max(bytes, 1), 1), count)
     parts = -(-count // fit)
     if tiles <= FEW_TILES and count > 1:
         parts += parts % 2
@@ -95,7 +95,9 @@ def tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
     vectors = min(-(-n // isa.lanes), 3)
     guesses = [(min(MOST_ROWS, isa.accumulators // v, m), v) for v in (vectors, 3, 2, 1) if v <= vectors]
     if n >= 4 * isa.lanes:
-        guesses.append((min(6, isa.accumulators // 4, m), 4))
+        # where multiply-adds take a lane, a vector of each row is in a register besides
+        most = 5 if isa.architecture == "aarch64" else 6
+        guesses.append((min(most, isa.accumulators // 4, m), 4))
     return list(dict.fromkeys(guesses))
 
 

@@ -16,7 +16,7 @@ from nascompiler.backends.cpu.requantization import (
     requantization_constants,
     requantization_sizes,
 )
-from nascompiler.backends.kernels.depthwise_int8 import QUAD, DepthwiseInt8, has_quads, wide_channels
+from nascompiler.backends.kernels.depthwise_int8 import QUAD, DepthwiseInt8, has_quads, sign_shift, wide_channels
 from nascompiler.backends.target import Isa, Target
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
@@ -45,7 +45,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     staged_width = (tile - 1) * call["strides"][1] + (kernel_width - 1) * call["dilation"][1] + 1
     share = staged_width * bands.staged_rows * element // 4
     count = -(-out_height // bands.rows)
-    sign = 128 if x.dtype is DType.I8 and has_quads(isa) else 0
+    sign = sign_shift(isa, x.dtype)
     kernel = DepthwiseInt8(
         isa=isa,
         x_dtype=x.dtype,

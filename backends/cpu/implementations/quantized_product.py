@@ -43,7 +43,6 @@ _LEAST_TILE_TERMS = 16
 _UNIT_ROWS = SUMS * TILE_ROWS
 """Rows that make whole units of tiles in any panel."""
 
-_L1_BYTES = 32 << 10
 """The nearest cache of a machine that does not tell."""
 
 _CHUNK_PRODUCTS = 1 << 18
@@ -83,7 +82,7 @@ def gemm_amx(call: KernelCall, target: Target) -> Sequence[Implementation]:
         return ()
     x, kind = call.operands[0].dtype, requantization(call)
     blocks = amx_dots(x).groups(k)
-    near = target.host.l1_data_bytes or _L1_BYTES
+    near = target.host.l1_data_bytes
     panels = TilePanels.of(n, wide=SUMS * TILE_ROWS * TILE_BYTES * blocks <= near * 2 // 3)
     band = _band(m, n, k, target)
     units = -(-band // TILE_ROWS)
@@ -118,7 +117,7 @@ def gemm_amx(call: KernelCall, target: Target) -> Sequence[Implementation]:
 def _band(m: int, n: int, k: int, target: Target) -> int:
     """Rows that meet all panels before the next ones: few where the weights of all panels stay in the nearest cache."""
     most = -(-m // _UNIT_ROWS) * _UNIT_ROWS
-    near = target.host.l1_data_bytes or _L1_BYTES
+    near = target.host.l1_data_bytes
     if n * k > near // 2:
         return most
     return min(max(near // 2 // (n + k) // _UNIT_ROWS, 4) * _UNIT_ROWS, most)
@@ -131,7 +130,7 @@ def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
         return ()
     isa, m, (k, n) = target.isa, _rows(call), call.operands[1].static_shape[-2:]
     dots = Dots.of(isa)
-    exceeds = n * k * dots.weight.bytes > (target.host.l2_bytes or 1 << 20) // 2
+    exceeds = n * k * dots.weight.bytes > target.host.l2_bytes // 2
     found = []
     for rows, vectors in tiles(m, n, target):
         panels = Panels.of(n, isa.lanes, vectors)

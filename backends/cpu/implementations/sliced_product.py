@@ -22,8 +22,6 @@ from nascompiler.backends.kernels.tiles import TILE_ROWS, tile_configuration
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
-_DEFAULT_L2_BYTES = 1 << 20
-
 
 def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int]) -> list[Implementation]:
     """The product of a call with constant weights and bias, its operands 1 and 2, with rows or panels outside.
@@ -39,10 +37,12 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     tiles = -(-m // TILE_ROWS)
     tile_rows = -(-m // (tiles + tiles % ROW_TILES))
     pairs, panels = -(-m // (tile_rows * ROW_TILES)) * images, -(-n // LANES)
-    exceeds = SLICES * k * n > (target.host.l2_bytes or _DEFAULT_L2_BYTES) // 2
+    exceeds = SLICES * k * n > target.host.l2_bytes // 2
     found = []
     for panels_outside in (exceeds, not exceeds):
-        chunks = min(panels if panels_outside else pairs, max(target.threads, 2))
+        whole = pairs if panels_outside else panels  # staged once where it is not divided
+        grain = 1 if target.threads > 1 else whole
+        chunks = min(-(-pairs * panels // grain), max(target.threads, 2))
         kernel = GemmSlices(
             isa=target.isa,
             activation=(call["activation"], call["activation_parameters"]),
@@ -50,7 +50,7 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
             gate="gate" in operands,
             panels_outside=panels_outside,
         )
-        sizes = {"m": m, "n": n, "k": k, "blocks": blocks_of(k), "tile_rows": tile_rows}
+        sizes = {"m": m, "n": n, "k": k, "blocks": blocks_of(k), "tile_rows": tile_rows, "grain": grain}
         found.append(
             Implementation(
                 variant=f"{VARIANT}, {'panels' if panels_outside else 'rows'} outside",

@@ -5,18 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
+from nascompiler.backends.cpu.call_graph import call_graph, with_random_constants
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import TuningError
-from nascompiler.backends.measure.environment import environment
 from nascompiler.backends.measure.kernels import KernelMeasurer
-from nascompiler.backends.store import Row, Session, Tuning
-from nascompiler.backends.store.generator import generator_hash, generator_versions
+from nascompiler.backends.measure.timing import kernel_measurer, new_session
+from nascompiler.backends.store import Row, Tuning
 from nascompiler.backends.target import Target
 from nascompiler.ir import Graph
-from nascompiler.search.latency.collection import call_graph, with_random_constants
 from nascompiler.search.latency.table import LatencyTable, used_row
 
 SECONDS_PER_CALL = 0.3
@@ -56,7 +54,7 @@ def build_table(
     all_variants: bool = False,
     again_disturbed: bool = False,
     report: Callable[[BuildProgress], None] = lambda progress: None,
-    measurer: MeasurerFactory = KernelMeasurer,
+    measurer: MeasurerFactory = kernel_measurer,
 ) -> BuildResult:
     """Measure the calls that the table lacks, those of most architectures first, and keep them in its first store.
 
@@ -87,23 +85,17 @@ def measure_calls(
     budget_s: float,
     all_variants: bool = False,
     report: Callable[[int, float, str, Tuning], None] = lambda done, left_s, key, tuning: None,
-    measurer: MeasurerFactory = KernelMeasurer,
+    measurer: MeasurerFactory = kernel_measurer,
 ) -> int:
     """Measure some calls of a table by their keys and keep each; the number of those that there was time for."""
     began = time.monotonic()
     target = table.target
-    session = Session(
-        target.fingerprint,
-        generator_hash(),
-        datetime.now(UTC).isoformat(timespec="milliseconds"),
-        versions=generator_versions(),
-        environment=environment(threads=1).to_json(),
-    )
+    session = new_session(target)
     done = 0
     for start in range(0, len(todo), _CALLS_PER_PROCESS):
         keys = todo[start : start + _CALLS_PER_PROCESS]
         calls = [table.collection.calls[key] for key in keys]
-        before = table.known.tunings(keys, target.fingerprint)
+        before = table.known.tunings(keys, target.timing_fingerprint)
         with measurer(with_random_constants(call_graph(calls)), target) as worker:
             for key, call in zip(keys, calls, strict=True):
                 tuning = _measure(worker, call, target, before.get(key), all_variants)

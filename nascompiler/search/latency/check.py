@@ -178,4 +178,4 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 
 def _path(space: str, target: Target) -> Path:
-    return cache_folder() / "latency-tables" / f"{space}-{target.fingerprint}-check.json"
+    return cache_folder() / "latency-tables" / f"{space}-{target.timing_fingerprint}-check.json"

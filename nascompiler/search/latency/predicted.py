@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from math import inf
 
+from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.measure import Kind
-from nascompiler.backends.measure.kernels import KernelMeasurer
-from nascompiler.backends.predict import predict, timed_calls
+from nascompiler.backends.measure.timing import kernel_measurer
+from nascompiler.backends.predict import predict, stays_in_cache, timed_calls
 from nascompiler.backends.store import Measurements, known_measurements
 from nascompiler.backends.target import parse_target
 from nascompiler.ir import Error, Graph
+from nascompiler.ir.channels import ChannelStructure
 from nascompiler.search.evaluation import TargetLatency
 from nascompiler.search.failures import FailureClass, TrialFailure
 from nascompiler.search.latency.build import MeasurerFactory, measure_calls
 from nascompiler.search.latency.collection import Collection
 from nascompiler.search.latency.lowering import lowered
+from nascompiler.search.latency.narrowing import PredictedNarrowing, narrowed_calls
 from nascompiler.search.latency.table import LatencyTable
 from nascompiler.search.trial import TrialSpec
 
@@ -34,7 +38,7 @@ class PredictedLatency:
         complete: bool = True,
         error: float | None = None,
         known: Measurements | None = None,
-        measurer: MeasurerFactory = KernelMeasurer,
+        measurer: MeasurerFactory = kernel_measurer,
     ) -> None:
         self.target = target
         self._parsed = parse_target(target)
@@ -42,6 +46,7 @@ class PredictedLatency:
         self._error = error
         self._known = known_measurements() if known is None else known
         self._measurer = measurer
+        self._times: dict[tuple[str, bool], float] = {}
 
     def latency(self, trial: TrialSpec) -> TargetLatency:
         """The prediction for the architecture of a trial; raises TrialFailure where there can be none."""
@@ -61,13 +66,46 @@ class PredictedLatency:
             spread = sum(self._spreads(assigned))
         else:
             spread = self._error * found.latency.median_ns
-        return TargetLatency(found.latency.median_ns, Kind.PREDICTED, spread, 0, len(found.missing))
+        return TargetLatency(found.latency.median_ns, found.latency.kind, spread, 0, len(found.missing))
+
+    def narrowing(self, structure: ChannelStructure) -> PredictedNarrowing | None:
+        """Predictions for a network with fewer channels; None where each variant has to be lowered on its own."""
+        made: list[Graph] = []
+
+        def lower(graph: Graph) -> Graph:
+            made.append(lowered(graph, self._parsed))
+            return made[-1]
+
+        calls = narrowed_calls(structure, lower)
+        if calls is None:
+            return None
+        warm = stays_in_cache(made[0], self._parsed)  # then narrower ones do too
+        return PredictedNarrowing(calls, partial(self._call_times, warm=warm))
+
+    def _call_times(self, calls: Mapping[str, KernelCall], *, warm: bool) -> dict[str, float]:
+        """The time of each of some calls in ns, by key; what is not known is measured, or left out."""
+        wanted = {key: call for key, call in calls.items() if (key, warm) not in self._times}
+        for measured in (False, True):
+            tunings = self._known.tunings(wanted, self._parsed.timing_fingerprint)
+            for key, call in list(wanted.items()):
+                tuning = tunings.get(key)
+                available = variants(call, self._parsed, tuning)
+                row = None if tuning is None else tuning.best(available, next(iter(available)))
+                if row is not None:
+                    self._times[key, warm] = row.warm_ns if warm and row.warm_ns else row.median_ns
+                    del wanted[key]
+            if measured or not wanted or not self._complete:
+                break
+            self._measure_calls(wanted)
+        return {key: self._times[key, warm] for key in calls if (key, warm) in self._times}
 
     def _measure(self, graph: Graph, keys: list[str]) -> None:
-        calls = {key: KernelCall.of(nodes[0]) for key, nodes in timed_calls(graph).items() if key in set(keys)}
-        table = LatencyTable(Collection("", "", self._parsed.fingerprint, calls), self._parsed, self._known)
+        self._measure_calls({k: KernelCall.of(nodes[0]) for k, nodes in timed_calls(graph).items() if k in set(keys)})
+
+    def _measure_calls(self, calls: Mapping[str, KernelCall]) -> None:
+        table = LatencyTable(Collection("", "", self._parsed.fingerprint, dict(calls)), self._parsed, self._known)
         try:
-            measure_calls(table, keys, budget_s=inf, measurer=self._measurer)
+            measure_calls(table, list(calls), budget_s=inf, measurer=self._measurer)
         except Error as error:
             raise TrialFailure(FailureClass.DEVICE_LOST, str(error)) from None
 

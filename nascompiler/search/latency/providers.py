@@ -10,6 +10,7 @@ from nascompiler.backends.measure import Kind
 from nascompiler.backends.target import parse_target
 from nascompiler.ir.errors import UsageError, choices_text, unknown
 from nascompiler.search.interfaces import LatencySource
+from nascompiler.search.latency.boards import BoardLatency
 from nascompiler.search.latency.check import kept_error
 from nascompiler.search.latency.measured import MeasuredLatency
 from nascompiler.search.latency.predicted import PredictedLatency
@@ -20,8 +21,9 @@ ENTRY_POINTS = "nascompiler.latency_providers"
 QUICK = (Kind.PREDICTED, Kind.ESTIMATED, Kind.SIMULATED, Kind.MEASURED)
 """What a search prefers while it looks around."""
 
-THOROUGH = (Kind.MEASURED, Kind.SIMULATED)
-"""What it takes for the best in the end: the whole network run, on the device or in its simulator."""
+THOROUGH = (Kind.MEASURED, Kind.SIMULATED, Kind.ESTIMATED)
+"""What it takes for the best in the end: the whole network run, on the device or in its simulator; where there is no
+board, the estimate of every call."""
 
 
 class LatencyProvider(Protocol):
@@ -60,6 +62,24 @@ class TpuLatency:
         return SimulatedLatency(target)
 
 
+class EmulatedLatency:
+    """A core that is not here: estimates of kernel calls, added up."""
+
+    kinds = frozenset({Kind.ESTIMATED})
+
+    def source(self, target: str, kind: Kind, *, space: str | None = None) -> LatencySource:
+        return PredictedLatency(target, error=0.0)  # what an estimate errs by is no noise: it is the same every time
+
+
+class DeviceLatency:
+    """A board: sums of kernel calls that were timed there, and networks timed whole."""
+
+    kinds = frozenset({Kind.PREDICTED, Kind.MEASURED})
+
+    def source(self, target: str, kind: Kind, *, space: str | None = None) -> LatencySource:
+        return BoardLatency(target) if kind is Kind.MEASURED else PredictedLatency(target)
+
+
 def provider(target: str) -> LatencyProvider:
     """Who tells latencies of a target; raises UsageError, listing what there is, where nobody does."""
     kind = re.split(r"[:{]", target.strip(), maxsplit=1)[0]
@@ -67,9 +87,11 @@ def provider(target: str) -> LatencyProvider:
         return HostLatency()
     if kind == "tpu":
         return TpuLatency()
+    if kind == "arm":
+        return EmulatedLatency() if parse_target(target).is_emulated else DeviceLatency()
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if kind not in points:
-        raise unknown("target with latencies", kind, ["cpu", "tpu", *points])
+        raise unknown("target with latencies", kind, ["arm", "cpu", "tpu", *points])
     try:
         made: LatencyProvider = points[kind].load()()
     except UsageError:

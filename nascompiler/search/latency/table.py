@@ -8,7 +8,6 @@ from typing import Any
 
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.host import detect_host
 from nascompiler.backends.store import DISTURBED, Measurements, Row, Tuning
 from nascompiler.backends.target import Target
 from nascompiler.search.latency.collection import Collection
@@ -64,7 +63,7 @@ class LatencyTable:
                     row.repeats,
                     row.median_ns,
                     row.spread_ns,
-                    detect_host().model,
+                    self.target.host.model,
                     tuning.kind.value,
                     tuning.fresh,
                     row.detail == DISTURBED,
@@ -86,7 +85,7 @@ class LatencyTable:
         return sorted(self.collection.calls, key=lambda key: -self.collection.counts[key])
 
     def _tunings(self) -> dict[str, Tuning]:
-        return self.known.tunings(self.collection.calls, self.target.fingerprint)
+        return self.known.tunings(self.collection.calls, self.target.timing_fingerprint)
 
 
 def used_row(call: KernelCall, target: Target, tuning: Tuning | None) -> Row | None:

@@ -53,6 +53,7 @@ MIGRATIONS: Sequence[str] = (
         problem TEXT NOT NULL
     );
     """,
+    "CREATE TABLE record (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;",
 )
 """Entry i takes a file from version i to i + 1 of the schema."""
 

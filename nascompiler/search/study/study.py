@@ -264,6 +264,17 @@ class Study:
             for trial, target, before, measured, tied, problem in rows
         ]
 
+    def set_record(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep plain data under a name, in place of what was there; for what is more than trials."""
+        with self._writing() as db:
+            db.execute("INSERT OR REPLACE INTO record VALUES (?, ?)", (name, json.dumps(value)))
+
+    def record(self, name: str) -> dict[str, Any] | None:
+        """What is kept under a name, None when nothing is."""
+        with guarded(self.path):
+            found = self._db.execute("SELECT value FROM record WHERE name = ?", (name,)).fetchone()
+        return None if found is None else dict(_plain(found[0], self.path))
+
     def _latency(self, text: str | None) -> TargetLatency | None:
         return None if text is None else TargetLatency.from_json(_plain(text, self.path))
 

@@ -11,7 +11,6 @@ import pytest
 
 from nascompiler.backends.cpu.bound import Bound
 from nascompiler.backends.cpu.implementation import Implementation, candidates
-from nascompiler.backends.host import Host
 from nascompiler.backends.kernels.numba_object import emit_object
 from nascompiler.backends.target import parse_target
 from nascompiler.ir import DType, Graph
@@ -23,7 +22,8 @@ from tests.backends.cpu.test_candidates import Case, cases
 from tests.backends.replay import assert_close
 from tests.backends.test_kernels import _fused
 
-CORTEX_A72 = Host("aarch64", "Cortex-A72", frozenset({"asimd"}), 4, 32 << 10, 1 << 20)
+VARIANTS = 2
+"""Of each call: the default and the next."""
 
 pytestmark = pytest.mark.skipif(
     not which("qemu-aarch64") or not which("aarch64-linux-gnu-gcc"),
@@ -72,6 +72,13 @@ def _graphs() -> list[Graph]:
         convolution((1, 9, 10, 3), (3, 3), features=10, strides=(2, 2), padding=(0, 0, 1, 1), activation="hard_swish"),
         pair("qnn.add", ((1, 3, 3, 7), DType.I8), ((1, 3, 3, 7), DType.I8), DType.I8, "relu"),
         table((1, 3, 3, 7), DType.I8, DType.U8),
+        Layer(50, 67, 24, x=DType.U8, result=DType.I8).graph(2),
+        Layer(17, 64, 37, activation="hard_swish").graph(3),
+        Layer(2, 75, 12, x=DType.U8).graph(4),
+        convolution((1, 9, 10, 40), (3, 3), padding=(1, 1, 1, 1), activation="relu6"),
+        convolution((1, 8, 9, 17), (5, 5), strides=(2, 2), padding=(1, 1, 2, 2)),
+        table((1, 5, 7, 9), DType.U8, DType.I8),
+        pair("qnn.mul", ((1, 5, 3, 17), DType.U8), ((1, 5, 3, 17), DType.I8), DType.U8, "none"),
         pool("qnn.average_pool2d", 19, kernel=(3, 3), padding=(1, 1, 1, 1)),
     ]
 
@@ -94,13 +101,17 @@ def _source(calls: list[tuple[Implementation, Bound]], folder: Path) -> str:
     return "\n".join([PREAMBLE, *declared.values(), "int main(void) {", *body, "  return 0;", "}", ""])
 
 
-def test_kernels_are_right_on_aarch64(tmp_path: Path) -> None:
-    target = parse_target("cpu{isa=neon}", host=CORTEX_A72)
-    found: list[Case] = [case for graph in _graphs() for case in cases(graph)]
+@pytest.mark.parametrize("core", ["cortex-a72", "cortex-a76", "neoverse-v1"])
+def test_kernels_are_right_on_aarch64(tmp_path: Path, core: str) -> None:
+    """Every core by kernels of its own, emulated with its features."""
+    target = parse_target(f"arm:{core}")
+    assert target.core is not None
+    found: list[Case] = []
     calls = []
-    for case in found:
-        made = candidates(case.call, target)[0]
-        calls.append((made, Bound(made, case.call, lambda *_: 0, case.operands, case.constants)))
+    for case in (case for graph in _graphs() for case in cases(graph)):
+        for made in candidates(case.call, target)[:VARIANTS]:
+            calls.append((made, Bound(made, case.call, lambda *_: 0, case.operands, case.constants)))
+            found.append(case)
 
     (tmp_path / "main.c").write_text(_source(calls, tmp_path))
     objects = {made.kernel.symbol: made.kernel for made, _ in calls}
@@ -108,7 +119,7 @@ def test_kernels_are_right_on_aarch64(tmp_path: Path) -> None:
         (tmp_path / f"{symbol}.o").write_bytes(emit_object(kernel))
     compiler = ["aarch64-linux-gnu-gcc", "-O1", "-static", "main.c", *(f"{s}.o" for s in objects), "-o", "program"]
     subprocess.run(compiler, cwd=tmp_path, check=True)
-    subprocess.run(["qemu-aarch64", "-cpu", "cortex-a72", "./program"], cwd=tmp_path, check=True)
+    subprocess.run(["qemu-aarch64", "-cpu", target.core.emulator.cpu, "./program"], cwd=tmp_path, check=True)
 
     for number, (case, (made, bound)) in enumerate(zip(found, calls, strict=True)):
         (expected,) = case.results

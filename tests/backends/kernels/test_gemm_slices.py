@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,7 +80,7 @@ LAYERS = [
 
 
 def _run(layer: Layer, inputs: dict[str, Array], seed: int) -> list[Array]:
-    """The results of both orders of loops, with nothing touched outside the arrays."""
+    """The results of both orders of loops, shared by few and by many, with nothing touched outside the arrays."""
     graph = layer.graph(seed)
     (node,) = graph.nodes
     constants = {i: v.constant.array for i, v in enumerate(node.operands) if v.constant is not None}
@@ -87,7 +88,8 @@ def _run(layer: Layer, inputs: dict[str, Array], seed: int) -> list[Array]:
     names = {3: "gate", 4: "residual"} if layer.gate else {3: "residual"}
     operands = {"x": 0, **{name: i for i, name in names.items() if i in computed}}
     call, found = KernelCall.of(node), []
-    for made in sliced_products(call, replace(parse_target("cpu"), isa=_amx()), operands):
+    targets = [replace(parse_target(f"cpu{{threads={threads}}}"), isa=_amx()) for threads in (1, 3)]
+    for made in itertools.chain.from_iterable(sliced_products(call, target, operands) for target in targets):
         kernel = made.kernel
         if not HAS_TILES:
             fields = (kernel.activation, kernel.residual, kernel.gate, kernel.panels_outside)
@@ -100,7 +102,7 @@ def _run(layer: Layer, inputs: dict[str, Array], seed: int) -> list[Array]:
         bound(range(made.chunks - 1, -1, -1))
         guards.check()
         found.append(bound.results[0].copy())
-    assert len(found) == 2
+    assert len(found) == 4
     return found
 
 

@@ -17,7 +17,7 @@ from nascompiler.backends.store.store import VERSION
 ROWS = (
     Row("a", median_ns=10.5, spread_ns=0.5, repeats=7, gain=1.0),
     Row("b", Outcome.TIME_OUT, detail="slow"),
-    Row("c", median_ns=9.5, spread_ns=0.5, repeats=7, gain=1.1, schedule="[[],[]]"),
+    Row("c", median_ns=9.5, spread_ns=0.5, repeats=7, gain=1.1, schedule="[[],[]]", warm_ns=8.5),
 )
 
 

@@ -52,4 +52,5 @@ def test_variants_are_checked_before_they_are_timed(monkeypatch: pytest.MonkeyPa
     assert failed["wrong"][0] == "wrong result"
     assert "from the reference evaluation; accepted" in failed["wrong"][1]
     assert {row["variant"]: row["repeats"] > 0 for row in messages[-1]["rows"]} == {"right": True, "template": True}
+    assert next(row["warm_ns"] for row in messages[-1]["rows"] if row["variant"] == "right") > 0
     assert {"at": "check", "variant": "wrong"} in messages

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from nascompiler.backends.cpu.call_graph import call_graph, with_random_constants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import StoreError
 from nascompiler.backends.predict import timed_calls
 from nascompiler.ir import verify
 from nascompiler.search.latency import collection as module
-from nascompiler.search.latency.collection import Collection, call_graph, with_random_constants
+from nascompiler.search.latency.collection import Collection
 from nascompiler.search.latency.lowering import lowered
 
 

@@ -73,8 +73,8 @@ class Simulator:
         return TargetLatency(1000.0 - trial.number, Kind.SIMULATED)
 
 
-class Estimates(Simulator):
-    kinds = frozenset({Kind.ESTIMATED})
+class Predictions(Simulator):
+    kinds = frozenset({Kind.PREDICTED})
 
 
 def test_a_target_of_a_package_is_ranked_by_its_simulator(space, monkeypatch):
@@ -86,10 +86,10 @@ def test_a_target_of_a_package_is_ranked_by_its_simulator(space, monkeypatch):
 
 
 def test_a_target_that_cannot_be_run_says_what_it_has(monkeypatch):
-    monkeypatch.setattr(providers, "provider", lambda target: Estimates())
-    with pytest.raises(UsageError, match="latencies on board:x cannot be measured here, only estimated"):
+    monkeypatch.setattr(providers, "provider", lambda target: Predictions())
+    with pytest.raises(UsageError, match="latencies on board:x cannot be measured here, only predicted"):
         providers.latency_source("board:x", measure=True)
-    assert isinstance(providers.latency_source("board:x"), Estimates)
+    assert isinstance(providers.latency_source("board:x"), Predictions)
 
 
 def test_an_unknown_target_is_refused():

@@ -1,0 +1,1 @@
+"""ARM cores: what is only about them."""

@@ -1,0 +1,1 @@
+"""Benchmarks of estimates for ARM cores."""

@@ -1,0 +1,1 @@
+"""From a search space, a target and data to a measured artifact: all stages, one after the other, resumable."""
