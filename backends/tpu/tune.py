@@ -56,7 +56,7 @@ def tune_network_mappings(
         current = _time(network, machine, chosen)
         if start.run.cycles <= current.cycles:
             chosen, current = dict(start.plan.mappings), start.run
-        layers = _layers(network, start.plan.mappings, chosen, current)
+        layers = _layers(network, dict(start.plan.mappings), chosen, current)
         for number, layer in enumerate(layers):
             if time.monotonic() - began >= budget_s:
                 left += len(layers) - number

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from nascompiler.backends.cache import cache_folder
 from nascompiler.backends.tpu.compiler.mapping import Mapping as Layout
@@ -61,7 +62,8 @@ def _path(network: Network, machine: Machine) -> Path:
     return cache_folder() / _FOLDER / f"{network_key(network, machine)}.json"
 
 
-def _layout(entry: dict[str, object]) -> Layout:
-    height, width = entry["patch"]  # type: ignore[misc]  # a list of two in what `asdict` wrote
-    side, groups, features = (int(str(entry[name])) for name in ("side", "groups", "features"))
-    return Layout(side, (int(height), int(width)), groups, features, bool(entry["vector"]))
+def _layout(entry: dict[str, Any]) -> Layout:
+    height, width = (int(size) for size in entry["patch"])
+    return Layout(
+        int(entry["side"]), (height, width), int(entry["groups"]), int(entry["features"]), bool(entry["vector"])
+    )
