@@ -22,12 +22,10 @@ import numpy as np
 from nascompiler import api, zoo
 from nascompiler.backends.tpu.compiler.best import best_program
 from nascompiler.backends.tpu.compiler.compile import emit_program
-from nascompiler.backends.tpu.compiler.network import build_network
 from nascompiler.backends.tpu.isa import Program
 from nascompiler.backends.tpu.machine import Machine, parse_machine
-from nascompiler.backends.tpu.placement import places
 from nascompiler.backends.tpu.simulator import simulate
-from nascompiler.backends.tpu.timing import regions, time_network
+from nascompiler.backends.tpu.timing import networks_of, time_network
 from nascompiler.ir import Graph
 from nascompiler.ir.labels import node_labels
 from nascompiler.passes.quantization.structure import integer_structure
@@ -130,9 +128,7 @@ def main() -> None:
     graph = integer_structure(network, whole=True)
     print(f"{options.network} on {machine}, batch 1")
     print(f"  compile and time, from the graph: {1e3 * least(lambda: time_network(graph, machine), 3):.1f} ms")
-    labels = node_labels(graph)
-    for number, nodes in regions(places(graph, machine)).items():
-        built = build_network(f"region{number}", nodes, labels)
+    for number, built in enumerate(networks_of(graph, machine)[0]):
         plan = best_program(built, machine).plan
         time_program(number, emit_program(built, machine, plan, values=True), machine)
     if options.scalesim:

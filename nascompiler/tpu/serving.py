@@ -15,6 +15,8 @@ from nascompiler.ir import UsageError
 
 REQUESTS = 20_000
 """Requests of one simulated run: 200 of them lie beyond the 99th percentile."""
+BATCHES = 500
+"""Largest batches that a run has at least, for queues that are too fast for their machine to show it."""
 STEPS = 12
 """Halvings in the search for the highest rate: it is known to about a 4,000th then."""
 
@@ -97,6 +99,7 @@ def best_rate(times: ServiceTimes, limit_s: float, *, requests: int = REQUESTS, 
     """The highest rate, by halving, at which 99 per cent of requests are answered within `limit_s`."""
     batch, seconds = times.batches[-1], times.seconds[-1]
     full = max(size / time for size, time in zip(times.batches, times.seconds, strict=True))
+    requests = max(requests, BATCHES * batch)
     low, high, found = 0.0, full, None
     for _ in range(STEPS):
         middle = (low + high) / 2

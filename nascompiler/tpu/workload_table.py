@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from nascompiler.backends.tpu.energy import energy
 from nascompiler.backends.tpu.machine import Machine, parse_machine
 from nascompiler.backends.tpu.timing import NetworkTiming, time_network
 from nascompiler.ir import DType
@@ -40,6 +41,7 @@ class WorkloadRun:
     def to_json(self) -> dict[str, Any]:
         """Cycles, the counters in per cent, and the rest as plain data."""
         timing = self.timing
+        used = energy(timing.total, timing.machine)
         return {
             **timing.total.report(timing.machine),
             "batch": self.batch,
@@ -48,6 +50,7 @@ class WorkloadRun:
             "programs": len(timing.runs),
             "host_nodes": len(timing.host),
             "kind": timing.latency.kind.value,
+            "energy_modelled": None if used is None else asdict(used),
         }
 
 
