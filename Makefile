@@ -35,8 +35,9 @@ $(STAMP): constraints.txt pyproject.toml setup.py tools/debian-packages.txt
 	@touch $@
 	@echo "setup: done"
 
-demo: $(STAMP) ## import, optimise, compile, verify and time a trained network
+demo: $(STAMP) ## compile, verify and time a trained network; search, shrink, quantise and measure one of our own
 	$(BIN)/python examples/ocr_direction_demo.py
+	$(BIN)/python examples/codesign_demo.py
 
 test: $(STAMP) ## the tests that run on every change
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
