@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nascompiler.backends.errors import DeviceError
-from nascompiler.ir.types import Array
 
 MACHINES: Mapping[int, str] = {3: "i686", 40: "arm", 62: "x86_64", 183: "aarch64", 243: "riscv64"}
 """ELF's numbers of architectures, as Linux calls them."""
@@ -107,7 +107,7 @@ class _File:
             raise DeviceError(f"{self._path.name} is cut off") from None
         return [_Section(kind, flags, address, at, size, link) for _, kind, flags, address, at, size, link, *_ in raw]
 
-    def code(self) -> Iterator[Array]:
+    def code(self) -> Iterator[NDArray[np.uint32]]:
         """The instruction words of each section of code, 0 where data stand in it."""
         sections = self.sections()
         marks = sorted(self._marks(sections))

@@ -113,7 +113,11 @@ def served(
             yield int(line[1]), process
         finally:
             process.terminate()
-            process.wait()
+            try:
+                process.wait(timeout=_PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
             assert process.stdout is not None
             process.stdout.close()
 

@@ -63,10 +63,15 @@ class RemoteMachine:
 
     def time_steps(self, repeats: int, least_ms: int) -> list[float]:
         """Times of a step in ns, by the device's clock: each the mean of as many steps as take `least_ms`."""
-        evaluator = self._machine.time_evaluator(
-            _STEP, self._session.device, number=1, repeat=repeats, min_repeat_ms=least_ms
-        )
-        return [seconds * _NS for seconds in self._ask("timing", lambda: evaluator(_MAIN)).results]
+
+        def timed() -> Sequence[float]:
+            evaluator = self._machine.time_evaluator(
+                _STEP, self._session.device, number=1, repeat=repeats, min_repeat_ms=least_ms
+            )
+            found: Sequence[float] = evaluator(_MAIN).results
+            return found
+
+        return [seconds * _NS for seconds in self._ask("timing", timed)]
 
     def close(self) -> None:
         """Forget what lies on the device while there is a connection to say so."""

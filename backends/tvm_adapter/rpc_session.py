@@ -204,7 +204,7 @@ def _shut(sockets: set[tuple[int, str]]) -> None:
 
 
 def _is_broken(words: str) -> bool:
-    signs = ("closed", "reset by peer", "Broken pipe", "Socket", "kShutdown", "kInitHeader", "shutdown")
+    signs = ("closed", "reset by peer", "Broken pipe", "Socket", "shutdown", "RPCCode::k")
     return any(sign in words for sign in signs)
 
 

@@ -79,7 +79,7 @@ def test_predictions_are_checked_against_networks_measured_whole(cli, space):
     "arguments, words",
     [
         (["build", "--space", "nope", "-t", "cpu"], "unknown search space 'nope'"),
-        (["build", "--space", "mnasnet", "-t", "tpu:v1"], "unknown target with latencies 'tpu'"),
+        (["build", "--space", "mnasnet", "-t", "tpu:v1"], "kernels for tpu:v1 cannot be timed"),
         (["build", "--space", "mnasnet", "-t", "cpu", "--budget", "soon"], "--budget 'soon'"),
         (["show", "--space", "absent.nir", "-t", "cpu"], "cannot read absent.nir"),
     ],

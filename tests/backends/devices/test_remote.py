@@ -6,6 +6,7 @@ import json
 import socket
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -22,6 +23,7 @@ from nascompiler.backends.verify_artifact import random_images, verify_artifact
 from tests.backends.devices.conftest import Compile
 
 LOOPBACK = "127.0.0.1"
+PATIENCE_S = 60.0
 
 
 @contextmanager
@@ -71,11 +73,11 @@ class SmallTracker:
 
     def _talk(self, client: socket.socket) -> None:
         with client:
-            magic = client.recv(4)
+            magic = client.recv(4, socket.MSG_WAITALL)
             if not magic:
                 return
             client.sendall(magic)
-            while head := client.recv(4):
+            while head := client.recv(4, socket.MSG_WAITALL):
                 (size,) = struct.unpack("<i", head)
                 answer = json.dumps(self._answer(json.loads(client.recv(size, socket.MSG_WAITALL)))).encode()
                 client.sendall(struct.pack("<i", len(answer)) + answer)
@@ -159,8 +161,11 @@ def test_a_server_by_a_tracker(artifact_for: Compile) -> None:
             offering.start()
             try:
                 for session in range(2):
+                    deadline = time.monotonic() + PATIENCE_S
                     while not known.offered.get("pi"):
-                        threading.Event().wait(0.05)
+                        assert time.monotonic() < deadline, notes
+                        assert offering.is_alive()
+                        time.sleep(0.05)
                     artifact = load_artifact(artifact_for("cortex-a72"), device=address)
                     verify_artifact(artifact, random_images(artifact)).check()
                     artifact.close()

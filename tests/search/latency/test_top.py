@@ -93,8 +93,8 @@ def test_a_target_that_cannot_be_run_says_what_it_has(monkeypatch):
 
 
 def test_an_unknown_target_is_refused():
-    with pytest.raises(UsageError, match="unknown target with latencies 'tpu'"):
-        providers.latency_source("tpu:v9")
+    with pytest.raises(UsageError, match="unknown target with latencies 'gpu'"):
+        providers.latency_source("gpu:v9")
 
 
 def test_rows_without_a_measurement_keep_their_prediction(space):
