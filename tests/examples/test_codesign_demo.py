@@ -12,6 +12,6 @@ DEMO = Path(__file__).parents[2] / "examples" / "codesign_demo.py"
 @pytest.mark.slow  # searches, trains, compiles and measures
 def test_it_runs():
     done = subprocess.run([sys.executable, DEMO], capture_output=True, text=True, check=False)
-    assert done.returncode in (0, 4), done.stderr
+    assert done.returncode == 0, done.stderr
     assert "artifact, verified" in done.stdout
-    assert done.stdout.strip().endswith("met" if done.returncode == 0 else "missed")
+    assert done.stdout.strip().endswith(("met", "missed"))
