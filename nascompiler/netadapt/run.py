@@ -158,7 +158,7 @@ def _finish(
 
 
 def measure_whole(graphs: Mapping[str, Graph], target: str) -> Latencies:
-    """Networks run whole in turns, by the most thorough way there is for the target; empty where tables are all there is.
+    """Networks run whole in turns, by the most thorough way that the target has; empty where tables are all there is.
 
     Raises DeviceError if one fails.
     """
