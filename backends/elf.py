@@ -111,25 +111,25 @@ class _File:
         """The instruction words of each section of code, 0 where data stand in it."""
         sections = self.sections()
         marks = sorted(self._marks(sections))
-        for section in sections:
+        for number, section in enumerate(sections):
             if section.flags & _EXECUTABLE and section.kind == 1:
                 content = self.content[section.offset : section.offset + section.size // 4 * 4]
                 words = np.frombuffer(content, "<u4").copy()
-                inside = [(a, data) for a, data in marks if section.address <= a < section.address + section.size]
-                ends = [*(address for address, _ in inside[1:]), section.address + section.size]
-                for (address, is_data), end in zip(inside, ends, strict=True):
+                inside = [(address - section.address, data) for owner, address, data in marks if owner == number]
+                ends = [*(start for start, _ in inside[1:]), section.size]
+                for (start, is_data), end in zip(inside, ends, strict=False):
                     if is_data:
-                        words[(address - section.address) // 4 : (end - section.address + 3) // 4] = 0
+                        words[start // 4 : (end + 3) // 4] = 0
                 yield words
 
-    def _marks(self, sections: list[_Section]) -> Iterator[tuple[int, bool]]:
-        """Where code and data begin in sections of code, by the symbols $x and $d; the second says whether data do."""
+    def _marks(self, sections: list[_Section]) -> Iterator[tuple[int, int, bool]]:
+        """Where code and data begin, by the symbols $x and $d: number of the section, address, whether data do."""
         for section in sections:
             if section.kind != _SYMBOLS:
                 continue
             names = sections[section.link].offset
             for at in range(section.offset, section.offset + section.size, struct.calcsize(_SYMBOL)):
-                name, _, _, _, value, _ = struct.unpack_from(_SYMBOL, self.content, at)
+                name, _, _, owner, value, _ = struct.unpack_from(_SYMBOL, self.content, at)
                 start = self.content[names + name : names + name + 2]
                 if start in (_FUNCTION_DATA, b"$x"):
-                    yield value, start == _FUNCTION_DATA
+                    yield owner, value, start == _FUNCTION_DATA

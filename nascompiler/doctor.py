@@ -9,6 +9,7 @@ from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from nascompiler.backends.devices.runtime import SETUP, missing_runtime, runtime_folder
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.tvm_versions import ACCEPTED, installed_versions
 
@@ -56,14 +57,14 @@ TOOLS = {
     "g++": ("links compiled kernels into a library", "g++", True),
     "qemu-aarch64": ("runs code for ARM without a board", "qemu-user", False),
     "aarch64-linux-gnu-gcc": ("links code for ARM", "gcc-aarch64-linux-gnu", False),
-    "llvm-mca": ("estimates kernels for processors that are not here", "llvm", False),
+    "llvm-mca-19": ("estimates kernels for processors that are not here", "llvm-19", False),
 }
 FEATURES = ("avx2", "avx512f", "avx512_vnni", "amx_int8")
 
 
 def examine() -> list[Finding]:
     """Every piece, needed ones first."""
-    return [*_tvm(), *_packages(), *_tools(), _processor()]
+    return [*_tvm(), *_packages(), *_tools(), _device_runtime(), _processor()]
 
 
 def _installed(package: str) -> str | None:
@@ -97,6 +98,12 @@ def _tools() -> Iterator[Finding]:
         found = shutil.which(tool)
         remedy = "" if found else f"apt-get install {package}"
         yield Finding(tool, State.OK if found else State.MISSING, found or "", gives, remedy, needed)
+
+
+def _device_runtime() -> Finding:
+    missing = missing_runtime("aarch64")
+    state, found = (State.MISSING, "") if missing else (State.OK, str(runtime_folder("aarch64")))
+    return Finding("TVM's runtime for aarch64", state, found, "runs code for ARM", SETUP if missing else "")
 
 
 def _processor() -> Finding:

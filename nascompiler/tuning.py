@@ -11,9 +11,11 @@ from typing import Any
 
 from nascompiler.backends.compile import compile_graph, with_kernels
 from nascompiler.backends.cpu.choice import choose
+from nascompiler.backends.errors import TuningError
 from nascompiler.backends.measure import Kind
 from nascompiler.backends.store import Measurements, Store, known_measurements
 from nascompiler.backends.target import Target, parse_target
+from nascompiler.backends.tpu.target import TpuTarget
 from nascompiler.backends.tune import Progress, TuningResult, tune_graph
 from nascompiler.backends.tune_schedules import ScheduleProgress
 from nascompiler.bench.comparison import compare_artifacts
@@ -44,6 +46,8 @@ def tune_network(
     if not budget_s > 0:
         raise UsageError(f"the budget is {budget_s} s; it must be more than 0")
     chosen = parse_target(target)
+    if isinstance(chosen, TpuTarget):
+        return _tune_mappings(graph, chosen, budget_s, again, report)
     known = known_measurements() if store is None else Measurements((Store(store),))
     text = with_kernels(pipeline, chosen)
     assigned = run_pipeline(graph, text)
@@ -61,6 +65,21 @@ def tune_network(
         compared = compare_artifacts(before, after, rounds=CHECK_ROUNDS)
     figures = {"default_ns": compared.first.median_ns, "tuned_ns": compared.second.median_ns}
     return replace(result, end_to_end={**figures, **compared.to_json()})
+
+
+def _tune_mappings(
+    graph: Graph, target: TpuTarget, budget_s: float, again: bool, report: Callable[[Progress], None]
+) -> TuningResult:
+    """Search the mappings of a network's layers on a TPU: of a float network, those of its integer structure."""
+    from nascompiler.backends.tpu.timing import networks_of
+    from nascompiler.backends.tpu.tune import tune_network_mappings
+    from nascompiler.passes.quantization.structure import integer_structure
+
+    integer = graph if any(node.op.dialect == "qnn" for node in graph.nodes) else integer_structure(graph)
+    networks, _ = networks_of(integer, target.machine)
+    if not networks:
+        raise TuningError(f"{target} computes no part of {graph.name}")
+    return tune_network_mappings(networks, target.machine, budget_s=budget_s, again=again, report=report)
 
 
 def estimated_gain(result: TuningResult, target: Target) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.kernels.requantize import Requantization
+from nascompiler.backends.kernels.requantize import SMALL_RESULTS, SMALL_SUMS, Requantization
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
 
@@ -53,27 +53,50 @@ def requantization_constants(call: KernelCall, x_scale: float, weight_scale: Arr
 
 
 def for_bounded_sums(made: Implementation, call: KernelCall) -> Implementation:
-    """`made` for constants with which no scaled sum can exceed 32 bits, and itself for the others.
+    """`made` for constants with which no sum can be large, and itself for the others.
 
-    That only matters to the packing of bytes on x86; the kernel has a field `requantization`.
+    On x86 it is the packing of bytes that gains when no scaled sum exceeds 32 bits, on ARM the conversion of sums that
+    are smaller than SMALL_SUMS. The kernel has a field `requantization`.
     """
-    if call["dtype"].bytes != 1 or made.kernel.isa.architecture != "x86_64":
-        return made
     kernel: Any = made.kernel
+    if kernel.isa.architecture == "aarch64":
+        small = replace(kernel, requantization=replace(kernel.requantization, small=True))
+        return replace(made, kernel=small, suits=lambda operands: _is_small(call, operands), otherwise=made)
+    if call["dtype"].bytes != 1:
+        return made
     bounded = replace(kernel, requantization=replace(kernel.requantization, bounded=True))
     return replace(made, kernel=bounded, suits=lambda operands: _is_bounded(call, operands), otherwise=made)
 
 
+def _is_small(call: KernelCall, operands: Mapping[int, Array]) -> bool:
+    """Whether the largest sum there can be is less than SMALL_SUMS, and what is rounded of it than SMALL_RESULTS."""
+    most = _largest_sums(call, operands)
+    return float(most.max(initial=0.0)) < SMALL_SUMS and _largest_result(call, operands, most) < SMALL_RESULTS - 1
+
+
+def _largest_sums(call: KernelCall, operands: Mapping[int, Array]) -> Array:
+    """The largest size that the sum of each channel can have."""
+    weight = operands[1].reshape(-1, operands[1].shape[-1]).astype(np.float64)
+    zero_point = call["b_zero_point" if call.op == "qnn.matmul" else "weight_zero_point"]
+    most: Array = 255 * np.abs(weight - zero_point).sum(axis=0) + np.abs(np.asarray(operands.get(3, 0), np.float64))
+    return most
+
+
 def _is_bounded(call: KernelCall, operands: Mapping[int, Array]) -> bool:
     """Whether the largest sum there can be, scaled, is less than 2 ** 31, with room for the rounding on the way."""
+    return _largest_result(call, operands, _largest_sums(call, operands)) < _MOST
+
+
+def _largest_result(call: KernelCall, operands: Mapping[int, Array], most: Array) -> float:
+    """The largest size of a number that is rounded, of sums of at most such sizes; of float32 results there is none."""
+    if call["dtype"].is_float:
+        return 0.0
     is_matmul = call.op == "qnn.matmul"
     scale = np.asarray(call["b_scale"], np.float32) if is_matmul else operands[2]
-    weight = operands[1].reshape(-1, operands[1].shape[-1]).astype(np.float64)
-    zero_point = call["b_zero_point" if is_matmul else "weight_zero_point"]
-    most = 255 * np.abs(weight - zero_point).sum(axis=0) + np.abs(np.asarray(operands.get(3, 0), np.float64))
     made = requantization_constants(call, call["a_scale" if is_matmul else "x_scale"], scale)
     inverse = float(made["inverse_scale"][0]) if "inverse_scale" in made else 1.0
-    return bool((most * np.abs(made["scale"].astype(np.float64)) * inverse < _MOST).all())
+    largest = float((most * np.abs(made["scale"].astype(np.float64))).max(initial=0.0)) * inverse
+    return max(largest, inverse) if _activation(call) == "hard_sigmoid" else largest
 
 
 def _activation(call: KernelCall) -> str:

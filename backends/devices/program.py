@@ -52,7 +52,7 @@ class DeviceProgram:
         self._features = frozenset(features)
         self._stack = ExitStack()
         self._machine: RemoteMachine | None = None
-        self._end = weakref.finalize(self, self._stack.close)
+        weakref.finalize(self, self._stack.close)
 
     def set_threads(self, threads: int) -> None:
         """Raises UsageError: a session keeps the number that it was opened with."""
@@ -78,9 +78,9 @@ class DeviceProgram:
         return machine.time_steps(repeats, least_ms)
 
     def close(self) -> None:
-        """Let the device go, and end an emulator."""
+        """Let the device go, and end an emulator; the next step reaches it again."""
         self._machine = None
-        self._end()
+        self._stack.close()
 
     def _reached(self) -> RemoteMachine:
         if self._machine is not None and not self._machine.is_lost:

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 enum { MAGIC = 0xFF271, SUCCESS = MAGIC, MISMATCH = MAGIC + 2, LONGEST_KEY = 1000, HANDSHAKE_SECONDS = 10 };
+enum { ONCE_SECONDS = 120 }; /* who has started a server for itself and has not come by then is gone */
 
 static char folder[PATH_MAX];
 
@@ -239,6 +240,7 @@ int main(int count, char **words) {
   printf("port %d\n", ntohs(place.sin_port));
   fflush(stdout);
 
+  if (once) alarm(ONCE_SECONDS);
   for (int session = 0;; session++) {
     int client = accept(listener, NULL, NULL);
     if (client < 0) fail("accept");
@@ -251,6 +253,7 @@ int main(int count, char **words) {
     snprintf(folder, sizeof folder, "%s/session%d-%d", words[1], (int)getpid(), session);
     if (mkdir(folder, 0700) != 0) fail(folder);
     if (once) {
+      alarm(0);
       close(listener);
       serve(client, seconds);
       empty_folder(folder);

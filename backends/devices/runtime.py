@@ -98,7 +98,7 @@ def _own_runtime() -> Path:
         if not existing:
             raise DeviceError(f"{library} is not where {package} is installed")
         found[library] = existing[0]
-    folder = cached_file("devices/own-runtime", lambda path: path.write_text(""))[0].parent / "own"
+    folder = cached_file("devices/own-runtime", lambda path: path.touch())[0].parent / "own"
     folder.mkdir(exist_ok=True)
     for library, target in found.items():
         link = folder / library

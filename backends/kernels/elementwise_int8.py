@@ -1,7 +1,7 @@
 """Elementwise operations on 8-bit integers, each float32 step as docs/integers.md has it.
 
-Elements are taken in blocks of `block`: four vectors where results of four are packed together (AVX-512), else one
-vector, or a single element where there are fewer. The last block overlaps the one before.
+Elements are taken in blocks of `block`: four vectors where results of four are packed together (AVX-512, NEON), else
+one vector, or a single element where there are fewer. The last block overlaps the one before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _WORDS = 64
 
 def block_of(isa: Isa, count: int) -> int:
     """The elements of a block, of which there are `count` next to each other."""
-    return next(size for size in (4 * isa.lanes if isa.lanes == 16 else isa.lanes, isa.lanes, 1) if size <= count)
+    packs = isa.lanes == 16 or isa.architecture == "aarch64"
+    return next(size for size in (4 * isa.lanes if packs else isa.lanes, isa.lanes, 1) if size <= count)
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ class Requantize(_Unary):
             if not self.x_dtype.is_float:
                 return e.convert(e.convert(x, DType.I32) - zero_point, DType.F32) * factor
             x = quotient(e, x, factor, inverse)
+            if e.isa.architecture == "aarch64" and self.block == 4 * e.isa.lanes:
+                return x  # the conversion to integers makes zero of NaN
             return e.select(x.greater(0), x, 0.0) + e.select(x.less(0), x, 0.0)  # NaN is neither
 
         def body(at: Number) -> None:
@@ -150,9 +153,9 @@ def quotient(e: Emitter, x: Vector, y: Vector, inverse: Vector) -> Vector:
     if not e.isa.fused_multiply_add:
         return x / y
     x = e.at_most(e.at_least(x, y * -(2.0**20)), y * 2.0**20)
-    result = x * inverse
+    result, negative = x * inverse, 0 - y
     for _ in range(2):
-        remainder = e.multiply_add(0 - result, y, x)
+        remainder = e.multiply_add(result, negative, x)
         result = e.multiply_add(remainder, inverse, result)
     return result
 

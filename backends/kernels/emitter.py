@@ -440,6 +440,13 @@ class Emitter:
 
     def part(self, vector: Vector, start: int, lanes: int) -> Vector:
         """Some neighbouring lanes of a vector."""
+        bytes = vector.dtype.bytes
+        if self.isa.architecture == "aarch64" and bytes < lanes * bytes == 4 and start % lanes == 0:
+            # as a lane of 32 bits, which one instruction stores: LLVM would take narrower elements out one by one
+            quads = self.bits(vector, DType.I32).value
+            word = self.builder.extract_element(quads, ir.Constant(_I32, start // lanes))
+            value = self.builder.bitcast(word, ir.VectorType(_ELEMENTS[vector.dtype], lanes))
+            return Vector(self, value, vector.dtype)
         return self.shuffle(vector, vector, range(start, start + lanes))
 
     def multiply_add(self, a: Vector, b: Vector, c: Vector) -> Vector:
@@ -462,6 +469,12 @@ class Emitter:
             return Vector(self, self.builder.call(function, [sums.value, *bytes]), DType.I32)
         return self._intrinsic(f"llvm.x86.avx512.vpdpbusd.{32 * sums.lanes}", sums, unsigned, signed)
 
+    def multiply_matrices(self, sums: Vector, rows: Vector, columns: Vector) -> Vector:
+        """sums [2, 2] + two rows of eight signed bytes by two columns of as many; for `dots` with "i8mm"."""
+        type = ir.FunctionType(sums.value.type, [v.value.type for v in (sums, rows, columns)])
+        function = self.declare("llvm.aarch64.neon.smmla.v4i32.v16i8", type)
+        return Vector(self, self.builder.call(function, [v.value for v in (sums, rows, columns)]), DType.I32)
+
     def dot_pairs(self, a: Vector, b: Vector) -> Vector:
         """The sums of both products of 16-bit integers in every 32-bit lane, exact; x86 only."""
         name = {4: "sse2.pmadd.wd", 8: "avx2.pmadd.wd", 16: "avx512.pmaddw.d.512"}[a.lanes]
@@ -477,12 +490,20 @@ class Emitter:
     def at_least(self, x: Vector, low: Vector | float) -> Vector:
         """The larger of x and a bound; NaN stays NaN. One instruction where the processor has it."""
         bound = low if isinstance(low, Vector) else self.constant(low, x.lanes, x.dtype)
+        if self._has_limits(x):
+            return self._intrinsic("llvm.aarch64.neon.fmax.v4f32", x, bound)
         return self.select(x.less(bound), bound, x)
 
     def at_most(self, x: Vector, high: Vector | float) -> Vector:
         """The smaller of x and a bound; NaN stays NaN."""
         bound = high if isinstance(high, Vector) else self.constant(high, x.lanes, x.dtype)
+        if self._has_limits(x):
+            return self._intrinsic("llvm.aarch64.neon.fmin.v4f32", x, bound)
         return self.select(x.greater(bound), bound, x)
+
+    def _has_limits(self, x: Vector) -> bool:
+        """Whether one instruction takes the larger or the smaller of two numbers, NaN before any: LLVM takes two."""
+        return self.isa.architecture == "aarch64" and x.dtype is DType.F32 and x.lanes == 4
 
     def round_to_integer(self, x: Vector) -> Vector:
         """The nearest 32-bit integers, halves to the even one, of numbers that fit; on ARM also the nearest that do."""

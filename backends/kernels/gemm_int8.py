@@ -15,6 +15,7 @@ from nascompiler.backends.kernels.dots import Dots, add_dots, stage
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.gemm import each_panel, zip_offsets
 from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.matrix_dots import MATRIX_DOTS, add_matrix_dots
 from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.ir.types import DType
 
@@ -35,7 +36,8 @@ class GemmInt8(Kernel):
     weight, of `groups` groups of terms, holds for each panel [groups, columns]; offset is the bias less the share of
     zero points. `columns` is n where it is less than a vector, otherwise 0. When `staged`, workspace has groups * group
     elements for each row: the `rows` of a tile, or all m when `panels_outside`, and that for each chunk. Threads share
-    tiles of rows, or panels when `panels_outside`, which suits weights that exceed the cache.
+    tiles of rows, or panels when `panels_outside`, which suits weights that exceed the cache. `by_matrices` multiplies
+    small matrices in place of rows, for weights as MATRIX_DOTS packs them.
     """
 
     rows: int
@@ -45,19 +47,25 @@ class GemmInt8(Kernel):
     staged: bool = True
     panels_outside: bool = False
     columns: int = 0
+    by_matrices: bool = False
 
     name: ClassVar[str] = "gemm_int8"
 
     @property
+    def dots(self) -> Dots:
+        """How rows and weights lie."""
+        return MATRIX_DOTS if self.by_matrices else Dots.of(self.isa)
+
+    @property
     def pointers(self) -> Mapping[str, DType]:
-        return product_arrays(Dots.of(self.isa), self.x_dtype, self.requantization, self.staged)
+        return product_arrays(self.dots, self.x_dtype, self.requantization, self.staged)
 
     @property
     def sizes(self) -> tuple[str, ...]:
         return ("m", "n", "k", "groups", "wide", "narrow", *self.requantization.sizes)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
-        dots = Dots.of(self.isa)
+        dots = self.dots
         requantizer = self.requantization.prepare_best(e, p, n)
         length = n["groups"] * dots.group
         tiles, panels = (n["m"] + (self.rows - 1)) // self.rows, n["wide"] + n["narrow"]
@@ -73,10 +81,13 @@ class GemmInt8(Kernel):
 
         def tile(x: Pointer, row: Number, column: Index, vectors: int) -> None:
             places = places_of(e, column, vectors, n["n"], self.columns)
-            offsets = [e.load(p["offset"] + place, e.isa.lanes) for place in places]
+            offsets = self.requantization.lifted([e.load(p["offset"] + place, e.isa.lanes) for place in places])
             rows = [x + length * i for i in range(self.rows)]
             weight = p["weight"] + column * length
-            sums = add_dots(e, rows, weight, n["groups"], offsets * self.rows, dots, UNROLL)
+            if self.by_matrices:
+                sums = add_matrix_dots(e, rows, weight, n["groups"], offsets)
+            else:
+                sums = add_dots(e, rows, weight, n["groups"], offsets * self.rows, dots, UNROLL)
             result = p["result"] + row * n["n"]
             finish_tile(e, sums, places, requantizer, p["scale"], result, n["n"], self.columns)
 

@@ -17,6 +17,10 @@ from nascompiler.ir.types import DType
 _MAGIC = 1.5 * 2**23
 """Added to a float below 2 ** 22 it rounds it to the nearest integer, halves to the even one, in the low bits."""
 _MAGIC_BITS = int(np.asarray(_MAGIC, np.float32).view(np.int32))
+SMALL_SUMS = 2**22
+"""Integers of a smaller size, added to the bits of _MAGIC, give the bits of their sum with it."""
+SMALL_RESULTS = 2**15
+"""Numbers of a smaller size, added to _MAGIC, have their integer in the low 16 bits."""
 _MOST = float(2**30)
 _SIXTH = float(np.float32(1 / 6))
 
@@ -26,15 +30,27 @@ class Requantization:
     """What a kernel makes of its sums: the type of the result, float32 or of at most 16 bits, and the activation.
 
     relu and relu6 of integers are limits, which arrive as sizes: their activation is "none" here. `bounded` promises
-    that no scaled sum exceeds 32 bits, which saves an instruction in five.
+    that no scaled sum exceeds 32 bits, which saves an instruction in five. `small` promises that no sum reaches
+    SMALL_SUMS, and no number that is rounded SMALL_RESULTS, and says that sums are `lifted`: then they are float32
+    numbers already, but for a constant, and rounded ones are integers of 16 bits, but for what stands above.
     """
 
     dtype: DType
     activation: str = "none"
     bounded: bool = False
+    small: bool = False
 
     def __str__(self) -> str:
-        return f"{self.dtype}_{self.activation}".removesuffix("_none") + "_bounded" * self.bounded
+        promises = "_bounded" * self.bounded + "_small" * self.small
+        return f"{self.dtype}_{self.activation}".removesuffix("_none") + promises
+
+    def lifted(self, offsets: Sequence[Vector]) -> list[Vector]:
+        """What sums begin with, so that `real` can take them."""
+        return [offset + _MAGIC_BITS for offset in offsets] if self.small else list(offsets)
+
+    def real(self, e: Emitter, sums: Vector) -> Vector:
+        """Sums that began with what is `lifted`, as float32; those that are small need no conversion, which is slow."""
+        return e.bits(sums, DType.F32) - _MAGIC if self.small else e.convert(sums, DType.F32)
 
     @property
     def pointers(self) -> Mapping[str, DType]:
@@ -89,7 +105,7 @@ class Requantizer:
 
     def __call__(self, sums: Vector, scale: Vector) -> Vector:
         """The results of int32 sums, with the scales of their channels, in the result's type."""
-        real = self.emitter.convert(sums, DType.F32) * scale
+        real = self.kind.real(self.emitter, sums) * scale
         if self.kind.dtype.is_float:
             return activate(self.emitter, real, self.kind.activation)
         if self.inverse_scale is not None:
@@ -125,7 +141,7 @@ class PackedRequantizer:
         """The results of four vectors of sums: every 16 bytes are four of the first vector, four of the second, ..."""
         e, real = self.emitter, []
         for total, scale in zip(sums, scales, strict=True):
-            x = e.convert(total, DType.F32) * scale
+            x = self.kind.real(e, total) * scale
             if self.inverse_scale is not None:
                 x = activate(e, x, self.kind.activation) * self.inverse_scale
             real.append(x)
@@ -138,6 +154,12 @@ class PackedRequantizer:
         bound unless nothing is.
         """
         e = self.emitter
+        if self.kind.small:
+            low = [e.bits(x + _MAGIC, DType.I16) for x in f]
+            even = range(0, 2 * low[0].lanes, 2)
+            halves = (e.shuffle(low[0], low[1], even), e.shuffle(low[2], low[3], even))
+            first, second = (e.add_saturated(half, self.zero_point) for half in halves)
+            return e.at_most(e.at_least(e.narrow(first, second, self.kind.dtype), self.low), self.high)
         bound = e.constant(_MOST, e.isa.lanes)
         fits = self.kind.bounded or e.isa.architecture == "aarch64"
         integers = [e.round_to_integer(x if fits else e.select(x.less(bound), x, bound)) for x in f]
@@ -169,8 +191,8 @@ class PackedRequantizer:
 def round_block(
     e: Emitter, kind: Requantization, p: Mapping[str, Pointer], n: Mapping[str, Index], size: int
 ) -> Callable[[Sequence[Vector]], Vector]:
-    """What makes `size` results of 8 bits from float32 numbers, four vectors of 16 lanes or a single one of any."""
-    if size == 64:
+    """What makes `size` results of 8 bits from float32 numbers, four full vectors or a single one of any length."""
+    if size == 4 * e.isa.lanes:
         packed = kind.prepare_packed(e, p, n)
         return lambda f: packed.in_order(packed.round(f))
     single = kind.prepare(e, p, n, size)

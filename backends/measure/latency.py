@@ -112,8 +112,13 @@ class Latency:
             "layers_ns": self.layers_ns,
             "rest_ns": self.rest_ns if self.layers else None,
             "clock_ns": self.clock_ns,
-            "layers": [asdict(row) for row in self.rows()],
+            "layers": [_plain(row) for row in self.rows()],
         }
+
+
+def _plain(row: LayerTime) -> dict[str, Any]:
+    """A row as plain data; only estimates have cycles."""
+    return {name: value for name, value in asdict(row).items() if value is not None or not name.endswith("_cycles")}
 
 
 def median_layers(

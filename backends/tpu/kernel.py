@@ -21,8 +21,12 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     therefore carries a hash of all sources that kernels are made of.
     """
     function.__qualname__ = f"{function.__qualname__}_{_sources_hash()}"
-    compile_function: Any = njit(cache=True, nogil=True, error_model="numpy")
-    return cast(Callable[P, R], compile_function(function))
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        made = njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package's folder nor the user's cache can be written
+        made = njit(**options)(function)
+    return cast(Callable[P, R], made)
 
 
 @lru_cache(maxsize=1)

@@ -9,8 +9,9 @@ from nascompiler.backends.measure.latency import Kind, Latency, LayerTime
 from nascompiler.backends.tpu.compiler.best import best_program
 from nascompiler.backends.tpu.compiler.mapping import Mapping as Layout
 from nascompiler.backends.tpu.compiler.network import build_network
+from nascompiler.backends.tpu.compiler.work import Network
 from nascompiler.backends.tpu.machine import Machine, parse_machine
-from nascompiler.backends.tpu.placement import Place, places
+from nascompiler.backends.tpu.placement import places
 from nascompiler.backends.tpu.report import combined_counters
 from nascompiler.backends.tpu.simulator import Counters, Simulation
 from nascompiler.ir.graph import Graph, Node
@@ -53,20 +54,18 @@ def time_network(graph: Graph, machine: Machine | str, mappings: Mapping[str, La
     `mappings` are those of layers that are decided. Raises ModelError for a network that does not fit.
     """
     chosen = parse_machine(machine)
-    where = places(graph, chosen)
-    labels = node_labels(graph)
-    runs = [
-        best_program(build_network(f"{graph.name}.{number}", nodes, labels), chosen, mappings=mappings).run
-        for number, nodes in regions(where).items()
-    ]
-    host = {labels[node]: place.reason for node, place in where.items() if place.region is None}
+    networks, host = networks_of(graph, chosen)
+    runs = [best_program(network, chosen, mappings=mappings).run for network in networks]
     return NetworkTiming(chosen, tuple(runs), host)
 
 
-def regions(where: Mapping[Node, Place]) -> dict[int, list[Node]]:
-    """The nodes of each region, by its number, in order."""
+def networks_of(graph: Graph, machine: Machine) -> tuple[list[Network], dict[str, str]]:
+    """The regions of a network as the compiler takes them, and what is left to the host, by label, with the reason."""
+    where = places(graph, machine)
+    labels = node_labels(graph)
     found: dict[int, list[Node]] = {}
     for node, place in where.items():
         if place.region is not None:
             found.setdefault(place.region, []).append(node)
-    return dict(sorted(found.items()))
+    networks = [build_network(f"{graph.name}.{n}", nodes, labels) for n, nodes in sorted(found.items())]
+    return networks, {labels[node]: place.reason for node, place in where.items() if place.region is None}

@@ -42,7 +42,7 @@ int __tvm_ffi_SYMBOL(void *self, Any *arguments, int32_t count, Any *result) {
   int status = TVMFFIFunctionGetGlobal(&text, &function);
   if (status) return status;
   if (!function) {
-    TVMFFIErrorSetRaisedFromCStr("RuntimeError", "the TPU program SYMBOL is not loaded: load the artifact by nascompiler");
+    TVMFFIErrorSetRaisedFromCStr("RuntimeError", "the TPU program SYMBOL is not loaded; nascompiler loads artifacts");
     return -1;
   }
   result->type = 0;

@@ -148,8 +148,9 @@ def _names(known: Mapping[str, Any]) -> str:
 
 
 def _connected(
-    name: str, connect: Callable[[], Any], patience_s: float = CONNECT_PATIENCE_S
+    name: str, connect: Callable[[], Any], patience_s: float | None = None
 ) -> tuple[Any, Callable[[], None]]:
+    patience_s = CONNECT_PATIENCE_S if patience_s is None else patience_s
     before = set(_sockets())
     expired = threading.Event()
 

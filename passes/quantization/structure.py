@@ -147,6 +147,8 @@ class _Structure:
             operands = [self._as_integer(v) if v.type.dtype is DType.F32 else self._as_float(v) for v in node.operands]
             attributes, name = dict(node.attributes), node.op.name
         names = [v.name for v in last.results]
+        if len(names) == 1:  # as quantising names it
+            names = [names[0] or node.results[0].name]
         made = self.graph.insert(name, operands, attributes, names=names, origin=node.origin)
         for old, new in zip(last.results, made.results, strict=True):
             (self.floats if new.type.dtype is DType.F32 else self.integers)[old] = new

@@ -10,9 +10,9 @@ from nascompiler.backends.arm.estimate.tools import INSTALL
 from nascompiler.backends.cpu.choice import TEMPLATE
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.measure import Kind
-from nascompiler.backends.store import Measurements, Store
+from nascompiler.backends.store import Measurements, Outcome, Row, Store, Tuning
 from nascompiler.backends.target import parse_target
-from nascompiler.bench.estimated import estimate_artifact
+from nascompiler.bench.estimated import estimate_artifact, joined
 from nascompiler.ir import Builder, DType, Graph, TensorType
 from nascompiler.search.latency import latency_source
 from nascompiler.tuning import tune_network
@@ -91,3 +91,12 @@ def test_a_search_takes_estimates():
     assert latency.kind is Kind.ESTIMATED
     assert latency.ns > 0
     assert latency_source(A72, measure=True).of(network()) == latency
+
+
+def test_estimates_of_some_variants_join_those_of_others():
+    before = Tuning((Row("a", median_ns=10.0, gain=1.0),), 0.0, Kind.ESTIMATED, True)
+    new = Tuning((Row("b", median_ns=5.0, gain=1.0), Row("c", Outcome.CRASH)), 0.02, Kind.ESTIMATED, True)
+    found = joined(before, new)
+    assert {name: row.gain for name, row in found.measured.items()} == {"a": 1.0, "b": 2.0}
+    assert len(found.rows) == 3
+    assert joined(None, new) == new

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from nascompiler.backends.arm.estimate.tools import INSTALL
 from nascompiler.backends.cache import VARIABLE
 from nascompiler.backends.measure.lease import VARIABLE as LEASES
+from tests.backends.arm.estimate.conftest import missing_tools
 
 SPACE = """nir 1
 graph @tiny(%image: f32[1,8,8,3]) {family=mobilenet-v3} {
@@ -95,3 +97,16 @@ def test_an_architecture_is_no_space(cli, space):
     result = cli("latency-table", "build", "--space", path, "-t", "cpu")
     assert result.code == 2
     assert "no choices left open" in result.err
+
+
+@pytest.mark.skipif(bool(missing_tools()), reason=f"{', '.join(missing_tools())} missing: {INSTALL}")
+def test_a_table_for_a_core_that_is_not_here_is_of_estimates(cli, space):
+    built = json.loads(cli("latency-table", "build", "--space", space, "-t", "arm:cortex-a76", "--json").out)
+    assert (built["measured"], built["left"], built["failed"]) == (built["calls"], 0, [])
+    shown = json.loads(cli("latency-table", "show", "--space", space, "-t", "arm:cortex-a76", "--json").out)
+    assert {(row["kind"], row["device"]) for row in shown["rows"]} == {("estimated", "cortex-a76")}
+    again = json.loads(cli("latency-table", "build", "--space", space, "-t", "arm:cortex-a76", "--json").out)
+    assert again["measured"] == 0
+    refused = cli("latency-table", "check", "--space", space, "-t", "arm:cortex-a76")
+    assert refused.code == 2
+    assert "networks are timed whole on cpu only" in refused.err

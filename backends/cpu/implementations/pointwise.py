@@ -94,10 +94,12 @@ def tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
     isa = target.isa
     vectors = min(-(-n // isa.lanes), 3)
     guesses = [(min(MOST_ROWS, isa.accumulators // v, m), v) for v in (vectors, 3, 2, 1) if v <= vectors]
-    if n >= 4 * isa.lanes:
-        # where multiply-adds take a lane, a vector of each row is in a register besides
-        most = 5 if isa.architecture == "aarch64" else 6
-        guesses.append((min(most, isa.accumulators // 4, m), 4))
+    if isa.architecture == "aarch64":
+        # with a vector of each row in a register besides; those first that compute the fewest rows twice
+        shapes = [*guesses, (min(6, m), vectors), *([(min(5, m), 4)] if n >= 4 * isa.lanes else [])]
+        guesses = sorted(shapes, key=lambda tile: (-(-m // tile[0]) * tile[0], shapes.index(tile)))
+    elif n >= 4 * isa.lanes:
+        guesses.append((min(6, isa.accumulators // 4, m), 4))
     return list(dict.fromkeys(guesses))
 
 

@@ -26,6 +26,9 @@ from nascompiler.ir.types import Array
 MOST_PIXELS = 14
 """More pixels in a tile need more addresses than there are registers."""
 
+_REGISTERS = 32
+"""Vector registers of processors that multiply by a lane."""
+
 STAGE_BYTES = 16 << 10
 """Rows staged together share the nearest cache with the weights of a panel."""
 
@@ -63,6 +66,8 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
         if panels is None or vectors > -(-features // isa.lanes):
             continue
         pixels = min(isa.accumulators // vectors, MOST_PIXELS, out_width)
+        if isa.architecture == "aarch64":  # pixels are loaded as vectors, whose lanes are multiplied
+            pixels = min(pixels, (_REGISTERS - vectors) // (vectors + 1))
         kernel = ConvolutionInt8(
             isa=isa,
             pixels=pixels,

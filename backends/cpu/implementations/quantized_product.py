@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from nascompiler.backends.kernels.gemm_amx import (
 from nascompiler.backends.kernels.gemm_int8 import GemmInt8
 from nascompiler.backends.kernels.gemv import MOST_ROWS
 from nascompiler.backends.kernels.gemv_int8 import GemvInt8
+from nascompiler.backends.kernels.matrix_dots import MATRIX_DOTS
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, tile_configuration
 from nascompiler.backends.target import Isa, Target
 from nascompiler.ir.types import Array, DType
@@ -62,12 +63,12 @@ def gemv_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
     return [
         Implementation(
             variant="int8 gemv",
-            kernel=GemvInt8(rows=_rows(call), **_fields(call, isa)),
+            kernel=GemvInt8(rows=_rows(call), **_fields(call, isa, Dots.of(isa))),
             operands={"x": 0},
             constants=_constants(call, panels, Dots.of(isa)),
             sizes={"n": n, "k": k, "groups": groups, **requantization_sizes(call)},
             chunks=chunks,
-            workspace=_workspace(call, isa, chunks * _rows(call)),
+            workspace=_workspace(call, Dots.of(isa), chunks * _rows(call)),
         )
     ]
 
@@ -128,29 +129,41 @@ def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
     """By every register tile that fits; rows outside, or panels when weights fill the cache."""
     if not _is_product(call) or _rows(call) <= MOST_ROWS:
         return ()
+    m, n = _rows(call), call.operands[1].static_shape[-1]
+    cuts = [(tile, MATRIX_DOTS) for tile in _matrix_tiles(m, n)] if "i8mm" in target.isa.dots else []
+    cuts += [(tile, Dots.of(target.isa)) for tile in tiles(m, n, target)]
+    return [made for tile, dots in cuts for made in _gemms(call, target, *tile, dots)]
+
+
+def _matrix_tiles(m: int, n: int) -> list[tuple[int, int]]:
+    """Rows, in pairs, and vectors of tiles of small matrices, the best guess first."""
+    return [(min(8, m // 2 * 2), 2), (min(6, m // 2 * 2), 3)] if n > 8 else [(min(8, m // 2 * 2), -(-n // 4))]
+
+
+def _gemms(call: KernelCall, target: Target, rows: int, vectors: int, dots: Dots) -> Iterator[Implementation]:
+    """A register tile in two orders: rows outside, or panels."""
     isa, m, (k, n) = target.isa, _rows(call), call.operands[1].static_shape[-2:]
-    dots = Dots.of(isa)
+    panels = Panels.of(n, isa.lanes, vectors)
+    if panels is None:
+        return
+    by_matrices = dots is MATRIX_DOTS
     exceeds = n * k * dots.weight.bytes > target.host.l2_bytes // 2
-    found = []
-    for rows, vectors in tiles(m, n, target):
-        panels = Panels.of(n, isa.lanes, vectors)
-        if panels is None:
-            continue
-        cut = {"groups": dots.groups(k), "wide": panels.wide, "narrow": panels.narrow}
-        for panels_outside in (exceeds, not exceeds):
-            pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)
-            chunks = max(min(pieces, CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
-            made = Implementation(
-                variant=f"int8 gemm {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
-                kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **_fields(call, isa)),
-                operands={"x": 0},
-                constants=_constants(call, panels, dots),
-                sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
-                chunks=chunks,
-                workspace=_workspace(call, isa, chunks * (m if panels_outside else rows)),
-            )
-            found.append(for_bounded_sums(made, call))
-    return found
+    cut = {"groups": dots.groups(k), "wide": panels.wide, "narrow": panels.narrow}
+    fields = {**_fields(call, isa, dots), "by_matrices": by_matrices}
+    name = "int8 gemm by matrices" if by_matrices else "int8 gemm"
+    for panels_outside in (exceeds, not exceeds):
+        pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)
+        chunks = max(min(pieces, CHUNKS, m * n * k // _CHUNK_PRODUCTS), 1)
+        made = Implementation(
+            variant=f"{name} {rows}x{vectors * isa.lanes}, {'panels' if panels_outside else 'rows'} outside",
+            kernel=GemmInt8(rows=rows, vectors=vectors, panels_outside=panels_outside, **fields),
+            operands={"x": 0},
+            constants=_constants(call, panels, dots),
+            sizes={"m": m, "n": n, "k": k, **cut, **requantization_sizes(call)},
+            chunks=chunks,
+            workspace=_workspace(call, dots, chunks * (m if panels_outside else rows)),
+        )
+        yield for_bounded_sums(made, call)
 
 
 def _is_product(call: KernelCall) -> bool:
@@ -173,26 +186,25 @@ def _rows(call: KernelCall) -> int:
     return call.operands[0].size // call.operands[1].static_shape[-2]
 
 
-def _is_staged(call: KernelCall, isa: Isa) -> bool:
-    return not Dots.of(isa).reads_directly(call.operands[0].dtype, call.operands[1].static_shape[-2])
+def _is_staged(call: KernelCall, dots: Dots) -> bool:
+    return not dots.reads_directly(call.operands[0].dtype, call.operands[1].static_shape[-2])
 
 
-def _fields(call: KernelCall, isa: Isa) -> dict[str, Any]:
+def _fields(call: KernelCall, isa: Isa, dots: Dots) -> dict[str, Any]:
     """The fields that all kernels have."""
     n = call.result.static_shape[-1]
     return {
         "isa": isa,
         "x_dtype": call.operands[0].dtype,
         "requantization": requantization(call),
-        "staged": _is_staged(call, isa),
+        "staged": _is_staged(call, dots),
         "columns": n if n < isa.lanes else 0,
     }
 
 
-def _workspace(call: KernelCall, isa: Isa, rows: int) -> int:
+def _workspace(call: KernelCall, dots: Dots, rows: int) -> int:
     """Elements for some rows, if they are staged."""
-    dots = Dots.of(isa)
-    return rows * dots.groups(call.operands[1].static_shape[-2]) * dots.group if _is_staged(call, isa) else 0
+    return rows * dots.groups(call.operands[1].static_shape[-2]) * dots.group if _is_staged(call, dots) else 0
 
 
 def _numbers(call: KernelCall, operands: Mapping[int, Array], dots: Dots) -> tuple[Array, dict[str, Array]]:

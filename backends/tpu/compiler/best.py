@@ -10,6 +10,7 @@ from nascompiler.backends.tpu.compiler.mapping import Mapping as Layout
 from nascompiler.backends.tpu.compiler.work import Network
 from nascompiler.backends.tpu.machine import Machine, parse_machine
 from nascompiler.backends.tpu.simulator import Simulation, simulate
+from nascompiler.backends.tpu.tuned import known_mappings
 from nascompiler.ir.errors import ModelError
 
 BASE = "tpu:v1"
@@ -38,12 +39,20 @@ def plans(network: Network, machine: Machine, mappings: Mapping[str, Layout] | N
 
 
 def best_program(network: Network, machine: Machine, *, mappings: Mapping[str, Layout] | None = None) -> Timed:
-    """The plan of the fewest cycles; the first of those that are equal."""
-    timed = []
-    for plan in plans(network, machine, mappings):
-        program = emit_program(network, machine, plan, values=False)
-        timed.append(Timed(plan, simulate(program, machine, verify=False)))
+    """The plan of the fewest cycles; the first of those that are equal.
+
+    `mappings` are those of layers that are decided; default: what tuning has found for this network and machine.
+    """
+    decided = [{}] if mappings is None else [mappings]
+    if mappings is None and (tuned := known_mappings(network, machine)):
+        decided.append(tuned)
+    timed = [Timed(plan, time_plan(network, machine, plan)) for m in decided for plan in plans(network, machine, m)]
     return min(timed, key=lambda t: t.run.cycles)
+
+
+def time_plan(network: Network, machine: Machine, plan: Plan) -> Simulation:
+    """The run of a plan, without values."""
+    return simulate(emit_program(network, machine, plan, values=False), machine, verify=False)
 
 
 def _smaller(machine: Machine) -> list[Machine]:

@@ -12,7 +12,7 @@ from nascompiler.backends.tpu.compiler.work import SumWork
 from nascompiler.backends.tpu.isa import ElementType, Function
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.graph import Node
-from nascompiler.ir.types import Array, DType
+from nascompiler.ir.types import DType
 
 ELEMENT_TYPES = {
     DType.I8: ElementType.I8,
@@ -81,13 +81,14 @@ def weights_of(work: SumWork) -> NDArray[np.int8]:
 def bias_of(work: SumWork, weights: NDArray[np.int8]) -> NDArray[np.int32]:
     """The biases with what the zero point of x takes off every sum; sums may wrap around, the final ones fit."""
     node = work.node
-    sums: Array = weights.reshape(-1, weights.shape[-1]).sum(axis=0, dtype=np.int64)
-    folded = -np.int64(node["x_zero_point"]) * sums
+    sums = weights.reshape(-1, weights.shape[-1]).sum(axis=0, dtype=np.int64)
+    folded: NDArray[np.int64] = -np.int64(node["x_zero_point"]) * sums
     if len(node.operands) > 3:
         bias = node.operands[3].array
         assert bias is not None
-        folded = folded + bias
-    return folded.astype(np.int64).astype(np.uint64).astype(np.uint32).view(np.int32)
+        folded = folded + bias.astype(np.int64)
+    wrapped: NDArray[np.int32] = folded.astype(np.uint64).astype(np.uint32).view(np.int32)
+    return wrapped
 
 
 def multipliers_of(work: SumWork) -> NDArray[np.float32]:

@@ -61,7 +61,7 @@ class Emitter:
         capacity = self.machine.parameter_memory_bytes
         if size > capacity:
             raise ModelError(
-                f"{what}: its parameters take {size} bytes, and parameter memory has {capacity}; a machine with more is "
+                f"{what}: its parameters take {size} bytes, and parameter memory has {capacity}; one with more is "
                 f"{self.machine.name}{{parameter-memory={-(-size // 1024)}KiB}}"
             )
         if self.parameter + size > capacity:

@@ -122,7 +122,7 @@ def _runs(emitter: Emitter, work: ElementwiseWork, part: Slice) -> Iterator[_Run
     bases = tuple(emitter.base(v, part) for v in views)
     pixels = write.geometry.pixels
     if work.broadcast:
-        strides = (views[0].pixel_stride, 0, write.pixel_stride)
+        strides: tuple[int, ...] = (views[0].pixel_stride, 0, write.pixel_stride)
         for image in range(images):
             places = tuple(base + image * v.image_stride for base, v in zip(bases, views, strict=True))
             yield from _rows(work, places, strides, pixels, side)

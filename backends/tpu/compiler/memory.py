@@ -18,7 +18,7 @@ def aligned(size: int, unit: int = DRAM_UNIT) -> int:
 
 
 class WeightMemory:
-    """Pieces of weight memory, each once. Without `values` only their places are known, which is all that time needs."""
+    """Pieces of weight memory, each once. Without `values` only their places are known: all that time needs."""
 
     def __init__(self, *, values: bool) -> None:
         self.values = values

@@ -67,9 +67,10 @@ class _Builder:
             if base_name(node) not in ("conv2d", "linear", "add", "mul", "requantize"):
                 continue
             user = node.result.sole_user
-            if user in self.inside and user is not None and base_name(user) == "lookup":
-                if node.result.type.dtype in BYTES:
-                    found[node] = user
+            if user is None or user not in self.inside or base_name(user) != "lookup":
+                continue
+            if node.result.type.dtype in BYTES:
+                found[node] = user
         return found
 
     def _places(self) -> dict[Value, View]:

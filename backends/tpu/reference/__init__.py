@@ -1,4 +1,4 @@
-"""The machine taken literally: every multiplier, register and byte in every cycle (docs/tpu.md, decision 0020).
+"""The machine taken literally: every multiplier, register and byte in every cycle (docs/tpu.md, decision 0015).
 
 Slow, short, and written on its own from the manual: what the simulator is held against, on arrays of up to 16x16.
 """

@@ -75,6 +75,7 @@ class SystolicArray:
         self._shadow = np.zeros((size, size), np.int64)
         self._shadow_width = np.ones((size, size), np.int64)
         self._falling = np.zeros((size, size), np.int64)
+        self._falling_width = np.ones((size, size), np.int64)
         self._falling_row = np.full((size, size), -1, np.int64)
         self._shifts: list[tuple[int, Tile]] = []
 
@@ -126,6 +127,7 @@ class SystolicArray:
     def _move_weights(self, cycle: int) -> None:
         """Weights fall by one row; a place keeps the one that is for its row as its shadow."""
         self._falling = np.roll(self._falling, 1, axis=0)
+        self._falling_width = np.roll(self._falling_width, 1, axis=0)
         self._falling_row = np.roll(self._falling_row, 1, axis=0)
         self._falling_row[0] = -1
         for begin, tile in self._shifts:
@@ -133,9 +135,10 @@ class SystolicArray:
                 row, last_byte = divmod(cycle - begin - c, tile.width)
                 if 0 <= row < self.size and last_byte == tile.width - 1:
                     self._falling[0, c], self._falling_row[0, c] = tile.weights[row, c], row
+                    self._falling_width[0, c] = tile.width
         for k in range(self.size):
             for c in range(self.size):
                 if self._falling_row[k, c] == k:
                     self._shadow[k, c] = self._falling[k, c]
-                    self._shadow_width[k, c] = self._shifts[-1][1].width
+                    self._shadow_width[k, c] = self._falling_width[k, c]
         self._shifts = self._shifts[-2:]

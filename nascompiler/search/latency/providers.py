@@ -1,4 +1,4 @@
-"""Which targets can tell latencies, and of which kind: the host, and those that installed packages bring."""
+"""Which targets can tell latencies, and of which kind: the host, the TPU, and those that installed packages bring."""
 
 from __future__ import annotations
 
@@ -51,6 +51,17 @@ class HostLatency:
         return PredictedLatency(target, error=error)
 
 
+class TpuLatency:
+    """The TPU: its simulator, which tells a network's cycles from its structure."""
+
+    kinds = frozenset({Kind.SIMULATED})
+
+    def source(self, target: str, kind: Kind, *, space: str | None = None) -> LatencySource:
+        from nascompiler.search.latency.simulated import SimulatedLatency
+
+        return SimulatedLatency(target)
+
+
 class EmulatedLatency:
     """A core that is not here: estimates of kernel calls, added up."""
 
@@ -74,11 +85,13 @@ def provider(target: str) -> LatencyProvider:
     kind = re.split(r"[:{]", target.strip(), maxsplit=1)[0]
     if kind == "cpu":
         return HostLatency()
+    if kind == "tpu":
+        return TpuLatency()
     if kind == "arm":
         return EmulatedLatency() if parse_target(target).is_emulated else DeviceLatency()
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if kind not in points:
-        raise unknown("target with latencies", kind, ["arm", "cpu", *points])
+        raise unknown("target with latencies", kind, ["arm", "cpu", "tpu", *points])
     try:
         made: LatencyProvider = points[kind].load()()
     except UsageError:

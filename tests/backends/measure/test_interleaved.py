@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -106,3 +107,15 @@ def test_a_neighbour_that_never_rests_is_said(monkeypatch):
     found = measure_interleaved({"a": lambda: 100.0}, "a", seconds=0, quiet=Neighbour(lambda look: True))
     assert found.disturbed
     assert found.timings["a"].median_ns == 100.0
+
+
+def test_of_disturbed_rounds_the_quickest_count(monkeypatch):
+    monkeypatch.setattr(interleaved, "LONGEST_WAIT_S", 0.0)
+    monkeypatch.setattr(interleaved, "PATIENCE", 0.0)
+    runs = itertools.count()
+    found = measure_interleaved(
+        {"a": lambda: 100.0 if next(runs) // 2 % 2 else 170.0}, "a", seconds=10, quiet=Neighbour(lambda look: True)
+    )
+    assert found.disturbed
+    assert (found.timings["a"].median_ns, found.timings["a"].spread_ns) == (100.0, 0.0)
+    assert found.timings["a"].repeats == 2 * interleaved.MOST_ROUNDS // 3

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from nascompiler.backends.cpu.call_graph import call_graph, with_random_constants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import StoreError
 from nascompiler.backends.predict import timed_calls
-from nascompiler.ir import verify
+from nascompiler.ir import Builder, Constant, DType, TensorType, verify
 from nascompiler.search.latency import collection as module
 from nascompiler.search.latency.collection import Collection
 from nascompiler.search.latency.lowering import lowered
@@ -67,3 +68,17 @@ def test_calls_make_a_graph_that_can_be_measured(space, target):
     verify(graph)
     assert [KernelCall.of(node).key for node in graph.nodes] == list(found.calls)
     assert not any(value.constant.is_placeholder for value in graph.constants if value.constant is not None)
+
+
+def test_constants_of_integer_sums_are_as_networks_have_them():
+    build = Builder("product")
+    types = [TensorType((1, 1, 160, 16), DType.I8), TensorType((16,), DType.F32), TensorType((16,), DType.I32)]
+    weight, scale, bias = (build.constant(Constant(type, digest=f"{i:032x}")) for i, type in enumerate(types))
+    x = build.input("x", (1, 8, 8, 160), DType.I8)
+    y = build.op("qnn.conv2d", x, weight, scale, bias, x_scale=0.02, scale=0.1)
+    (node,) = with_random_constants(build.outputs(y=y)).nodes
+    _, weight, scale, bias = (v.constant.array if v.constant else None for v in node.operands)
+    assert 20 < np.abs(weight.astype(float)).mean() < 35
+    largest = 255 * np.abs(weight.astype(float)).sum(axis=(0, 1, 2)) + np.abs(bias)
+    assert (largest < 2**22).all()
+    assert (largest * scale * 0.02 / 0.1 < 2**15).all()

@@ -1,0 +1,139 @@
+"""How long it takes to simulate a network on a TPU: time alone, and values with it; beside SCALE-Sim's time alone.
+
+    python -m benchmarks.tpu_simulator [--network resnet-50] [--target tpu:v1] [--scalesim PYTHON] [--layers N]
+
+`--scalesim` names the Python of an environment of its own, with scalesim==3.0.0 and numpy<2. It simulates the first
+`--layers` convolutions of the network on a weight-stationary array of the same side. Its cycles should be
+folds * (2R + C + T - 2) for each layer, what our timing comes to without overlap.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+
+from nascompiler import api, zoo
+from nascompiler.backends.tpu.compiler.best import best_program
+from nascompiler.backends.tpu.compiler.compile import emit_program
+from nascompiler.backends.tpu.isa import Program
+from nascompiler.backends.tpu.machine import Machine, parse_machine
+from nascompiler.backends.tpu.simulator import simulate
+from nascompiler.backends.tpu.timing import networks_of, time_network
+from nascompiler.ir import Graph
+from nascompiler.ir.labels import node_labels
+from nascompiler.passes.quantization.structure import integer_structure
+
+CONFIGURATION = """[general]
+run_name = side_by_side
+[architecture_presets]
+ArrayHeight: {side}
+ArrayWidth: {side}
+IfmapSramSzkB: 8192
+FilterSramSzkB: 8192
+OfmapSramSzkB: 8192
+IfmapOffset: 0
+FilterOffset: 10000000
+OfmapOffset: 20000000
+Dataflow: ws
+Bandwidth: 10
+MemoryBanks: 1
+[run_presets]
+InterfaceBandwidth: CALC
+"""
+
+
+def least(run: Callable[[], object], repeats: int = 10) -> float:
+    """The least of the seconds that a call takes, after one to warm up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def convolutions(graph: Graph) -> list[tuple[str, tuple[int, ...]]]:
+    """Dense convolutions as SCALE-Sim describes them: padded height and width, kernel, channels, filters, stride."""
+    labels, found = node_labels(graph), []
+    for node in graph.nodes:
+        if node.op.name != "qnn.conv2d" or node["groups"] != 1:
+            continue
+        _, height, width, channels = node.operands[0].type.static_shape
+        kernel_height, kernel_width, _, filters = node.operands[1].type.static_shape
+        top, left, bottom, right = node["padding"]
+        padded = (height + top + bottom, width + left + right)
+        found.append((labels[node], (*padded, kernel_height, kernel_width, channels, filters, node["strides"][0])))
+    return found
+
+
+def closed_form(layer: tuple[int, ...], side: int) -> int:
+    """folds * (2R + C + T - 2) of a convolution on a weight-stationary array."""
+    height, width, kernel_height, kernel_width, channels, filters, stride = layer
+    rows = ((height - kernel_height) // stride + 1) * ((width - kernel_width) // stride + 1)
+    folds = ceil(kernel_height * kernel_width * channels / side) * ceil(filters / side)
+    return folds * (3 * side + rows - 2)
+
+
+def run_scalesim(python: str, layers: list[tuple[str, tuple[int, ...]]], side: int) -> None:
+    """Let SCALE-Sim time the layers, and print its cycles, ours in closed form, and its wall time."""
+    with tempfile.TemporaryDirectory() as folder:
+        topology = Path(folder) / "topology.csv"
+        names = "Layer name,IFMAP Height,IFMAP Width,Filter Height,Filter Width,Channels,Num Filter,Strides,"
+        topology.write_text(
+            "\n".join([names, *(f"L{i}," + ",".join(map(str, s)) + "," for i, (_, s) in enumerate(layers))])
+        )
+        configuration = Path(folder) / "scale.cfg"
+        configuration.write_text(CONFIGURATION.format(side=side))
+        command = [python, "-m", "scalesim.scale", "-c", str(configuration), "-t", str(topology), "-p", folder]
+        start = time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+        seconds = time.perf_counter() - start
+        if done.returncode:
+            raise SystemExit(f"SCALE-Sim failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        (report,) = Path(folder).rglob("COMPUTE_REPORT.csv")
+        lines = [line.split(",") for line in report.read_text().strip().splitlines()]
+        column = next(i for i, name in enumerate(lines[0]) if "total cycles" in name.lower())
+        for (name, layer), line in zip(layers, lines[1:], strict=True):
+            print(f"  {name}: SCALE-Sim {float(line[column]):,.0f} cycles, closed form {closed_form(layer, side):,}")
+        print(f"  SCALE-Sim: {len(layers)} layers, time alone, {seconds:.1f} s")
+
+
+def time_program(number: int, program: Program, machine: Machine) -> None:
+    """Print how long the simulator takes for one program."""
+    host = np.zeros(program.host_bytes, np.uint8)
+    run = simulate(program, machine)
+    print(f"  region {number}: {len(program.instructions):,} instructions, {run.cycles:,} cycles")
+    print(f"    time alone: {1e3 * least(lambda: simulate(program, machine, verify=False)):.2f} ms")
+    print(f"    verified as well: {1e3 * least(lambda: simulate(program, machine)):.2f} ms")
+    print(f"    values and time: {1e3 * least(lambda: simulate(program, machine, host, verify=False), 3):.0f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--network", default="resnet-50")
+    parser.add_argument("--target", default="tpu:v1")
+    parser.add_argument("--scalesim")
+    parser.add_argument("--layers", type=int, default=5)
+    options = parser.parse_args()
+    machine = parse_machine(options.target)
+    network = api.optimize(zoo.load(options.network), "expand-cells{statistics=random}")
+    graph = integer_structure(network, whole=True)
+    print(f"{options.network} on {machine}, batch 1")
+    print(f"  compile and time, from the graph: {1e3 * least(lambda: time_network(graph, machine), 3):.1f} ms")
+    for number, built in enumerate(networks_of(graph, machine)[0]):
+        plan = best_program(built, machine).plan
+        time_program(number, emit_program(built, machine, plan, values=True), machine)
+    if options.scalesim:
+        run_scalesim(options.scalesim, convolutions(graph)[: options.layers], machine.array)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""`nascompiler tpu-workloads`: the six workloads of the TPU paper, simulated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nascompiler.cli.common import JsonOption, print_json, say, table
+from nascompiler.ir.errors import UsageError, unknown
+
+
+def tpu_workloads(
+    target: Annotated[str, typer.Option("--target", "-t", metavar="TARGET", help="A TPU, such as tpu:v1.")] = "tpu:v1",
+    only: Annotated[
+        str, typer.Option("--only", metavar="NAMES", help="Workloads, separated by commas; default: all six.")
+    ] = "",
+    batch: Annotated[int | None, typer.Option("--batch", metavar="N", min=1, help="In place of the paper's.")] = None,
+    bits: Annotated[int, typer.Option("--bits", metavar="N", help="Bits of activations: 8, or 16 at half speed.")] = 8,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Quantise with noise too, and compare all values with the reference.")
+    ] = False,
+    roofline: Annotated[
+        Path | None, typer.Option("--roofline", metavar="FILE.svg", help="Draw the workloads under the roof as well.")
+    ] = None,
+    cpu_threads: Annotated[
+        int | None,
+        typer.Option("--cpu-threads", min=1, metavar="N", help="In that figure, this machine beside it, measured."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Compile and simulate the six workloads of the TPU paper: the rows of its table 3, in per cent of all cycles."""
+    from nascompiler.backends.errors import GateError
+    from nascompiler.ir import DType
+    from nascompiler.tpu.workload_table import ROWS, check_values, run_workloads
+    from nascompiler.tpu.workloads import WORKLOADS
+
+    names = [name.strip() for name in only.split(",") if name.strip()] or list(WORKLOADS)
+    for name in names:
+        if name not in WORKLOADS:
+            raise unknown("workload", name, WORKLOADS)
+    if bits not in (8, 16):
+        raise UsageError(f"--bits is {bits}; accepted: 8 or 16")
+    dtype = DType.I8 if bits == 8 else DType.I16
+    runs = run_workloads(target, workloads=names, batch=batch, dtype=dtype, progress=lambda name: say(f"{name} ..."))
+    faults = []
+    if verify:
+        for name in names:
+            say(f"{name}: comparing values ...")
+            faults += check_values(name, target)
+    if roofline is not None:
+        from nascompiler.tpu.roofline_figure import draw_workloads
+
+        draw_workloads(runs, roofline, cpu_threads=cpu_threads, progress=lambda name: say(f"{name} ..."))
+    rows = {name: run.to_json() for name, run in runs.items()}
+    if json:
+        print_json(rows)
+    else:
+        columns = ("workload", ">batch", ">cycles", *(f">{row}" for row in ROWS), ">tops")
+        cells = [
+            (name, row["batch"], row["cycles"], *(f"{row[key]:.1f}" for key in ROWS), f"{row['tops']:.1f}")
+            for name, row in rows.items()
+        ]
+        table(columns, cells, title=f"simulated on {target}; in per cent of all cycles")
+    if faults:
+        raise GateError("values differ from the reference: " + "; ".join(faults))
+    if verify:
+        say("all values are identical to the reference's")
