@@ -243,7 +243,8 @@ def show_progress(progress: Progress) -> None:
     now = progress.iterations[-1]
     taken = ", ".join(f"{_amount(name, now.values[name])} of {name}" for name in progress.start.bounds)
     parts = [f"{now.name}", taken, f"held-out accuracy {now.accuracy:.2%}"]
-    parts += [f"{now.proposals} proposals in {now.duration_s:.0f} s"] if now.proposals else []
+    several = "s" if now.proposals > 1 else ""
+    parts += [f"{now.proposals} proposal{several} in {now.duration_s:.0f} s"] if now.proposals else []
     left = f"about {progress.left} left" if progress.left else "the budget is met"
     left += f", {duration(progress.left_s * 1e9)}" if progress.left and progress.left_s else ""
     say(f"iteration {now.number} ({left}): {'; '.join(parts)}")

@@ -158,7 +158,10 @@ def quantisation(context: Context) -> StageResult:
     if compared is not None:
         second = compared.second
         latency = TargetLatency(second.median_ns, second.kind, second.mad_ns, len(second.samples_ns))
-    deployed = INT8 if verdict.pays is not False and found.met else LONG
+    # Whatever else speaks for int8: where only float is fast enough, float it is.
+    bound = context.settings.latency_ns
+    too_slow = compared is not None and compared.first.median_ns <= bound < compared.second.median_ns
+    deployed = INT8 if verdict.pays is not False and found.met and not too_slow else LONG
     score = found.report.score
     note = str(verdict).splitlines()[0]
     held_out = None if score is None else score.quantized
@@ -173,7 +176,7 @@ def compilation(context: Context, quantized: StageResult) -> StageResult:
     )
     verification = api.verify(artifact, seed=context.settings.seed)
     verification.check()
-    kind = "int8" if deployed == INT8 else "float: int8 does not pay"
+    kind = "int8" if deployed == INT8 else "float: int8 does not pay here"
     note = f"{kind}; {verification}".splitlines()[0]
     run = artifact_run(artifact)
     held_out = evaluate_accuracy(run, context.data.held_out)

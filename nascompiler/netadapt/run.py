@@ -158,7 +158,10 @@ def _finish(
 
 
 def measure_whole(graphs: Mapping[str, Graph], target: str) -> Latencies:
-    """Networks run whole in turns, where the target can run or be simulated here; raises DeviceError if one fails."""
+    """Networks run whole in turns, by the most thorough way that the target has; empty where tables are all there is.
+
+    Raises DeviceError if one fails.
+    """
     if not set(THOROUGH) & set(provider(target).kinds):
         return {}
     found = {}
