@@ -43,9 +43,26 @@ FilterOffset: 10000000
 OfmapOffset: 20000000
 Dataflow: ws
 Bandwidth: 10
-MemoryBanks: 1
+ReadRequestBuffer: 512
+WriteRequestBuffer: 512
+[layout]
+IfmapCustomLayout: False
+FilterCustomLayout: False
+IfmapSRAMBankBandwidth: 10
+IfmapSRAMBankNum: 10
+IfmapSRAMBankPort: 2
+FilterSRAMBankBandwidth: 10
+FilterSRAMBankNum: 10
+FilterSRAMBankPort: 2
+[sparsity]
+SparsitySupport: false
+SparseRep: ellpack_block
+OptimizedMapping: false
+BlockSize: 8
+RandomNumberGeneratorSeed: 40
 [run_presets]
 InterfaceBandwidth: CALC
+UseRamulatorTrace: False
 """
 
 
@@ -96,10 +113,10 @@ def run_scalesim(python: str, layers: list[tuple[str, tuple[int, ...]]], side: i
         start = time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
         seconds = time.perf_counter() - start
-        if done.returncode:
+        reports = list(Path(folder).rglob("COMPUTE_REPORT.csv"))
+        if done.returncode or len(reports) != 1:
             raise SystemExit(f"SCALE-Sim failed:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
-        (report,) = Path(folder).rglob("COMPUTE_REPORT.csv")
-        lines = [line.split(",") for line in report.read_text().strip().splitlines()]
+        lines = [line.split(",") for line in reports[0].read_text().strip().splitlines()]
         column = next(i for i, name in enumerate(lines[0]) if "total cycles" in name.lower())
         for (name, layer), line in zip(layers, lines[1:], strict=True):
             print(f"  {name}: SCALE-Sim {float(line[column]):,.0f} cycles, closed form {closed_form(layer, side):,}")
