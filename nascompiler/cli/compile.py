@@ -65,7 +65,6 @@ def compile(
 ) -> None:
     """Compile a model for a target."""
     from nascompiler import api
-    from nascompiler.backends.measure.latency import Kind
     from nascompiler.verification import read_images
 
     for script in load or ():
@@ -90,8 +89,7 @@ def compile(
     )
     say(f"wrote {output} for {artifact.manifest.target}")
     if report is not None:
-        timed = measure and artifact.manifest.kind is Kind.MEASURED  # a TPU computes no floats to compare with
-        _show_verdict(report, float_graph if timed else None, output)
+        _show_verdict(report, float_graph if measure else None, output)
     if placement:
         columns = ("node", "op", "unit", "kernel", "reason")
         table(columns, [tuple(row[column] for column in columns) for row in artifact.placement()])

@@ -56,7 +56,8 @@ def serve_sim(
     if cpu_batches != "none":
         measured = measured_times(network, _sizes("--cpu-batches", cpu_batches), threads=threads, progress=progress)
         rows = list(serving_table(measured, limit_s, requests=requests, seed=seed))
-        found.append((f"cpu, {threads} threads", "measured", CPU_POWER, rows, lambda load: cpu_power_w(threads)))
+        name = f"cpu, {threads} thread{'s' * (threads > 1)}"
+        found.append((name, "measured", CPU_POWER, rows, lambda load: cpu_power_w(threads)))
     machines = [
         {
             "machine": name,

@@ -131,7 +131,10 @@ def measure_latency(
     reason for not having measured, never an error.
     """
     from nascompiler.backends.compile import compile_graph
+    from nascompiler.backends.target import parse_target
 
+    if parse_target(target).kind == "tpu":
+        return LatencyComparison(target, None, "a TPU computes no floats to compare with")
     with tempfile.TemporaryDirectory(prefix="nascompiler-verdict-") as scratch:
         folders = [Path(scratch) / name for name in ("float", "int8")]
         try:

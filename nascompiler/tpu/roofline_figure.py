@@ -38,7 +38,8 @@ def draw_workloads(
     The CPU's roof is its measured peak of 8-bit products and what it reads from memory, of one thread times the
     threads. Returns the points. Needs matplotlib.
     """
-    roofs, points = [], []
+    roofs: list[Roof] = []
+    points: list[RooflinePoint] = []
     for name, run in runs.items():
         machine = run.timing.machine
         if not roofs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -156,6 +157,9 @@ class _Sum:
         self.convolve = not plain
         self.positions = emitter.images(self.write, part) * made.grid[0] * made.grid[1]
         self.flags = self._flags()
+        computed = made.grid[0] * made.grid[1] * mapping.patch[0] * mapping.patch[1]
+        self.inside = Fraction(self.write.geometry.pixels, computed)
+        """The part of the patches' pixels that belongs to the image; the rest is computed and thrown away."""
         self.packed = PARTIAL_TILES in emitter.machine.extensions
 
     def emit(self) -> None:
@@ -266,9 +270,9 @@ class _Sum:
         key = (self.work, self.mapping, block, first_row)
         make = partial(self.constants.tile, block, first_row, rows, packed=self.packed)
         dram = self.emitter.weights.place(key, size, make)
-        useful = useful_weights(self.constants.shape, self.mapping, block.channels, block.features, first_row, rows)
+        useful = useful_weights(self.constants.shape, self.mapping, block, first_row, rows) * self.inside
         flags = RdwFlag.PARTIAL if self.packed else 0
-        self.builder.read_weights(dram, rows=rows, columns=columns, useful=useful, flags=flags)
+        self.builder.read_weights(dram, rows=rows, columns=columns, useful=round(useful), flags=flags)
 
     def _multiply(
         self, block: Block, first_row: int, first: int, rows: int, place: int, *, new: bool, accumulate: bool

@@ -24,6 +24,10 @@ PARAMETER_BYTES = 8
 """Of a lane in parameter memory: bias and multiplier."""
 
 
+MOST_ELEMENTS = 0xFFFF
+"""Of a flattened window: an instruction names the first one that it takes by 16 bits."""
+
+
 @dataclass(frozen=True)
 class Shape:
     """All that the mapping of a sum depends on. Sizes of the result are in pixels, of one image."""
@@ -182,18 +186,27 @@ def block_matrix(shape: Shape, mapping: Mapping, block: Block, weights: NDArray[
     return matrix.reshape(made.rows(block), made.columns(block))
 
 
-@lru_cache(maxsize=4096)
-def useful_weights(shape: Shape, mapping: Mapping, channels: int, features: int, first: int, rows: int) -> int:
+def useful_weights(shape: Shape, mapping: Mapping, block: Block, first: int, rows: int) -> int:
     """How many weights of a tile belong to the layer: the tile holds `rows` of a block's rows from `first` on."""
-    block = Block(0, channels, 0, features)
-    made = tiling(shape, mapping)
-    if mapping.patch == (1, 1) and channels == shape.group_channels:
-        return rows * features
-    if rows == made.rows(block):
-        per_group = shape.window.taps * shape.group_channels * features
-        return per_group * mapping.patch[0] * mapping.patch[1]
-    ones = np.ones((*shape.window.kernel, shape.group_channels, features), np.int8)
-    return int(np.count_nonzero(block_matrix(shape, mapping, block, ones)[first : first + rows]))
+    if mapping.patch == (1, 1) and block.channels == shape.group_channels:
+        return rows * block.features
+    sums = _useful_before(shape, mapping, block.channels, block.features)
+    return int(sums[first + rows] - sums[first])
+
+
+@lru_cache(maxsize=4096)
+def _useful_before(shape: Shape, mapping: Mapping, channels: int, features: int) -> NDArray[np.int64]:
+    """How many weights of a block belong to the layer in all rows before each row."""
+    counts = []
+    for axis in (0, 1):
+        taps, stride = shape.window.kernel[axis], shape.window.strides[axis]
+        uses = np.zeros((mapping.patch[axis] - 1) * stride + taps, np.int64)
+        for pixel in range(mapping.patch[axis]):
+            uses[pixel * stride : pixel * stride + taps] += 1
+        counts.append(uses)
+    pixels = np.outer(*counts).reshape(-1)
+    per_channel = features * shape.group_channels // channels
+    return np.concatenate([[0], np.cumsum(np.repeat(pixels, channels) * per_channel)])
 
 
 def candidates(shape: Shape, machine: Figures) -> Iterator[Mapping]:
@@ -201,10 +214,11 @@ def candidates(shape: Shape, machine: Figures) -> Iterator[Mapping]:
     side = machine.array
     if shape.groups == 1:
         yield Mapping(side, (1, 1), 1, min(side, shape.group_features))
-        if shape.window.dilation == (1, 1) and shape.window.taps * shape.group_channels <= side // 2:
+        if shape.window.dilation == (1, 1) and shape.group_features <= side // 2:
             for patch in _patches(shape):
                 features = side // (patch[0] * patch[1])
-                if features >= min(shape.group_features, 8):
+                rows = prod_pair(_input_patch(shape, patch)) * shape.group_channels
+                if features >= min(shape.group_features, 8) and rows <= MOST_ELEMENTS:
                     yield Mapping(side, patch, 1, min(features, shape.group_features))
         return
     if machine.depthwise and shape.group_channels == shape.group_features == 1:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +33,7 @@ _LOWEST = np.int32(-(1 << 31))
 
 
 @kernel
-def float_of(bits: int) -> np.float32:
+def float_of(bits: int) -> Any:
     """The float32 number that a register holds."""
     scratch = np.empty(1, np.uint32)
     scratch[0] = bits

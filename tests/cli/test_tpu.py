@@ -1,0 +1,106 @@
+"""The TPU at the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KEYS = {
+    "cycles",
+    "array_active",
+    "useful_macs",
+    "unused_macs",
+    "weight_stall",
+    "weight_shift",
+    "non_matrix",
+    "raw_stalls",
+    "input_stalls",
+    "tops",
+}
+
+
+@pytest.fixture(autouse=True)
+def private_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NASCOMPILER_CACHE", str(tmp_path / "cache"))
+
+
+def test_workloads_as_json(cli: Any) -> None:
+    result = cli("tpu-workloads", "--json", "--only", "mlp1,cnn0")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert list(found) == ["mlp1", "cnn0"]
+    for row in found.values():
+        assert row.keys() >= KEYS
+        parts = row["array_active"] + row["weight_stall"] + row["weight_shift"] + row["non_matrix"]
+        assert parts == pytest.approx(100)
+        assert row["useful_macs"] + row["unused_macs"] == pytest.approx(row["array_active"])
+        assert row["kind"] == "simulated"
+    assert (found["mlp1"]["batch"], found["cnn0"]["batch"]) == (168, 8)
+
+
+def test_workloads_as_a_table_at_half_speed(cli: Any) -> None:
+    rows = {}
+    for bits in (8, 16):
+        result = cli("tpu-workloads", "--json", "--only", "cnn0", "--bits", bits)
+        assert result.code == 0, result.err
+        rows[bits] = json.loads(result.out)["cnn0"]
+    assert rows[16]["cycles"] > 1.9 * rows[8]["cycles"]
+    result = cli("tpu-workloads", "--only", "mlp1", "--target", "tpu:prime")
+    assert result.code == 0
+    assert "mlp1" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--only", "mlp9"), "unknown workload 'mlp9'"),
+        (("--target", "tpu:v9"), "unknown TPU 'tpu:v9'"),
+        (("--target", "cpu"), "cannot read target 'cpu'"),
+        (("--target", "tpu:v1{array=1}"), "array is 1"),
+        (("--bits", "4"), "accepted: 8 or 16"),
+    ],
+)
+def test_bad_workload_options(cli: Any, arguments: tuple[str, ...], message: str) -> None:
+    result = cli("tpu-workloads", *arguments)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_a_network_that_is_not_all_offloaded_exits_4(cli: Any, small_onnx: Path, tmp_path: Path) -> None:
+    result = cli(
+        "compile",
+        small_onnx,
+        "--shape",
+        "image=1x3x12x10",
+        "--target",
+        "tpu:v1",
+        "--require-full-offload",
+        "-o",
+        tmp_path / "out",
+    )
+    assert result.code == 4
+    assert "it computes in floating point, and the array multiplies integers" in result.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_from_a_model_to_simulated_figures(cli: Any, small_onnx: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shape = ("--shape", "image=1x3x12x10")
+    result = cli("compile", small_onnx, *shape, "--target", "tpu:v1", "--quantize", "-o", folder, "--verify")
+    assert result.code == 0, result.err
+    assert "identical" in result.err
+    result = cli("bench", folder, "--json")
+    found = json.loads(result.out)
+    assert found["kind"] == "simulated"
+    assert found["cycles"] == found["counters"]["cycles"]
+    assert found["counters"].keys() >= KEYS
+
+
+def test_targets_lists_machines(cli: Any) -> None:
+    result = cli("targets", "--json")
+    found = json.loads(result.out)
+    assert {"tpu:v1", "tpu:prime", "tpu:edge"} <= found.keys()
+    assert found["tpu:v1"]["kind"] == "tpu"
