@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -56,6 +58,7 @@ def serve(
         if not key:
             raise UsageError("--expose: choose a --key that clients must know")
     secret = new_secret(key) if place is not None else key
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server ends with us
     with served(core, address=address, port=port, key=secret, threads=parsed.threads) as (found, process):
         if place is None:
             say(f"{parsed.name} serves at {address}:{found}{f'/{key}' if key else ''}")
