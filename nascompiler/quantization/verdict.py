@@ -133,11 +133,11 @@ def measure_latency(
     from nascompiler.backends.compile import compile_graph
     from nascompiler.backends.target import parse_target
 
-    if parse_target(target).kind == "tpu":
-        return LatencyComparison(target, None, "a TPU computes no floats to compare with")
     with tempfile.TemporaryDirectory(prefix="nascompiler-verdict-") as scratch:
         folders = [Path(scratch) / name for name in ("float", "int8")]
         try:
+            if parse_target(target).kind == "tpu":
+                return LatencyComparison(target, None, "a TPU computes no floats to compare with")
             compile_graph(float_graph, target, folders[0])
             if isinstance(quantized, Graph):
                 compile_graph(quantized, target, folders[1])

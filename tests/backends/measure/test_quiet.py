@@ -54,7 +54,7 @@ def test_a_best_that_is_not_reached_again_is_forgotten_little_by_little(path):
     assert not quiet.now()
     clock.s += 300
     assert not quiet.now()
-    clock.s += 900
+    clock.s += 1500
     assert quiet.now()
     assert quiet.best_ns == 130.0
 
