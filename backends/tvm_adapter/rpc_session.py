@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import socket
@@ -104,9 +105,13 @@ class Session:
         )
 
     def close(self) -> None:
-        """Let go of the connection, which ends the session on the device."""
+        """Let go of the connection, which ends the session on the device.
+
+        TVM's session ends with the last object that is of it; some of those hold each other, and would end later.
+        """
         self.is_lost = True
         self._connection = self.device = None
+        gc.collect()
 
 
 def connect_to_server(host: str, port: int, key: str, seconds: float, *, probe: bool = True) -> tuple[Any, Any]:
