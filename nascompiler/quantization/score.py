@@ -53,11 +53,11 @@ class Score:
     quantized_by: str
 
     def __str__(self) -> str:
-        drop = f"{self.drop:.2f} points"
+        drop, change = f"{self.drop:.2f} points", f"{-self.drop:+.2f} points"
         if self.measure is Measure.ACCURACY:
-            return f"accuracy {self.quantized:.2%}, float {self.floating:.2%} (-{drop}) on {self.samples} samples"
+            return f"accuracy {self.quantized:.2%}, float {self.floating:.2%} ({change}) on {self.samples} samples"
         if self.measure is Measure.AGREEMENT:
-            return f"{self.quantized:.2%} of {self.samples} predictions as in float (-{drop})"
+            return f"{self.quantized:.2%} of {self.samples} predictions as in float ({change})"
         noise = decibels_text(self.quantized)
         return f"signal-to-noise {noise} at the output ({drop} of its energy) on {self.samples} samples"
 

@@ -8,7 +8,7 @@ import pytest
 from nascompiler.ir import Builder, Graph, UsageError, evaluate
 from nascompiler.quantization.noise import Noise
 from nascompiler.quantization.running import REFERENCE
-from nascompiler.quantization.score import NOISE_SAMPLES, Judge, Measure, measure_of
+from nascompiler.quantization.score import NOISE_SAMPLES, Judge, Measure, Score, measure_of
 from tests.quantization.classifiers import classifier, images, quantized_classifier
 
 
@@ -120,3 +120,11 @@ def test_points_are_compared_without_rounding_errors() -> None:
     labels[:3] = 1
     assert Judge(graph, samples, count=1000).score(other).drop == 0.3
     assert Judge(graph, samples, count=1000, labels=labels).score(other).drop == 0.3
+
+
+@pytest.mark.parametrize(
+    ("drop", "said"), [(0.5, "(-0.50 points)"), (0.0, "(-0.00 points)"), (-0.25, "(+0.25 points)")]
+)
+def test_a_gain_is_said_as_one(drop: float, said: str) -> None:
+    score = Score(Measure.ACCURACY, 400, 0.9, 0.9 + drop / 100, drop, "reference", "reference")
+    assert said in str(score)
