@@ -47,13 +47,13 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
     calls = timed_calls(graph)
     tunings = (known_measurements() if known is None else known).tunings(calls, chosen.timing_fingerprint)
     labels = node_labels(graph)
-    rows = {key: known_row(nodes[0], chosen, tunings.get(key)) for key, nodes in calls.items()}
+    rows = {key: known_row(KernelCall.of(nodes[0]), chosen, tunings.get(key)) for key, nodes in calls.items()}
     warm = stays_in_cache(graph, chosen)
     layers = []
     for key, nodes in calls.items():
         row = rows[key]
         if row is not None:
-            ns = row.warm_ns if warm and row.warm_ns else row.median_ns
+            ns = row.ns(warm=warm)
             costs = [(node, node_cost(node)) for node in nodes]
             layers += [layer_time(labels[n], n.op.name, row, c, ns) for n, c in costs]
     known_nodes = [(tunings[key], len(nodes)) for key, nodes in calls.items() if rows[key] is not None]
@@ -100,9 +100,9 @@ def timed_calls(graph: Graph) -> dict[str, list[Node]]:
     return found
 
 
-def known_row(node: Node, target: Target, tuning: Tuning | None) -> Row | None:
-    """The row of the variant that would compute the node, or None when none was measured."""
+def known_row(call: KernelCall, target: Target, tuning: Tuning | None) -> Row | None:
+    """The row of the variant that would compute the call, or None when none was measured."""
     if tuning is None:
         return None
-    available = variants(KernelCall.of(node), target, tuning)
+    available = variants(call, target, tuning)
     return tuning.best(available, next(iter(available)))

@@ -189,7 +189,7 @@ def _is_tuned(node: Node, target: Target, tuning: Tuning | None) -> bool:
 
 def _priority(nodes: list[Node], target: Target, tuning: Tuning | None) -> tuple[bool, float]:
     """Calls for which there is a choice first, then by the time that they take, as known or guessed, in ns."""
-    row = known_row(nodes[0], target, tuning)
+    row = known_row(KernelCall.of(nodes[0]), target, tuning)
     cost = node_cost(nodes[0])
     guess = (cost.macs or 0) / _GUESSED_MACS_PER_NS + (cost.bytes or 0) / _GUESSED_BYTES_PER_NS
     choice = len(variants(KernelCall.of(nodes[0]), target)) > 1

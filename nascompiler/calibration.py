@@ -12,6 +12,7 @@ from typing import Any
 from nascompiler.backends.arm.estimate.calibration import Calibration, Sample, calibrate
 from nascompiler.backends.arm.estimate.cost import Events
 from nascompiler.backends.arm.estimate.estimator import core_of
+from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.predict import known_row, timed_calls
 from nascompiler.backends.store import Measurements, known_measurements
 from nascompiler.backends.target import parse_target
@@ -95,7 +96,9 @@ def calibrate_target(
         source.of(graph)
         calls = timed_calls(lowered(graph, parsed))
         tunings = known.tunings(calls, parsed.timing_fingerprint)
-        rows = [(known_row(nodes[0], parsed, tunings.get(key)), len(nodes)) for key, nodes in calls.items()]
+        rows = [
+            (known_row(KernelCall.of(nodes[0]), parsed, tunings.get(key)), len(nodes)) for key, nodes in calls.items()
+        ]
         events = tuple((Events.from_json(row.cycles["events"]), count) for row, count in rows if row is not None)
         samples.append(Sample(one.name, events, one.median_ns))
     return calibrate(core, samples)

@@ -46,6 +46,10 @@ class Row:
     warm_ns: float = 0.0
     cycles: Mapping[str, Any] = field(default_factory=dict)
 
+    def ns(self, *, warm: bool) -> float:
+        """The median, of weights that stayed in the cache where that is asked for and was measured."""
+        return self.warm_ns if warm and self.warm_ns else self.median_ns
+
 
 @dataclass(frozen=True)
 class Session:

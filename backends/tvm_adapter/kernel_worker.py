@@ -105,18 +105,21 @@ class Worker:
             self.say(at="measure", variant=blamed)
             found = measure_interleaved(ready, default, seconds=seconds, quiet=self._quiet)
             best = max(ready, key=lambda name: found.timings[name].gain)
-            warm = {name: made.warm for name, made in ready.items() if made.may_be_warm and name in (default, best)}
-            if warm:
-                again = measure_interleaved(warm, next(iter(warm)), seconds=seconds * WARM_SHARE, quiet=self._quiet)
-                warm_ns = {name: timing.median_ns for name, timing in again.timings.items()}
-            else:
-                warm_ns = {}
+            warm_ns = self._warm_ns({name: ready[name] for name in ready if name in (default, best)}, seconds)
         detail = DISTURBED if found.disturbed else ""
         rows = [
             {"variant": name, **asdict(timing), "detail": detail, "warm_ns": warm_ns.get(name, 0.0)}
             for name, timing in found.timings.items()
         ]
         self.say(rows=rows, noise=found.noise)
+
+    def _warm_ns(self, ready: Mapping[str, Any], seconds: float) -> dict[str, float]:
+        """Medians with weights in the cache, of those of some variants for which that makes a difference."""
+        warm = {name: variant.warm for name, variant in ready.items() if variant.may_be_warm}
+        if not warm:
+            return {}
+        found = measure_interleaved(warm, next(iter(warm)), seconds=seconds * WARM_SHARE, quiet=self._quiet)
+        return {name: timing.median_ns for name, timing in found.timings.items()}
 
     def wanted(
         self,

@@ -51,6 +51,12 @@ def parse_shapes(options: Sequence[str] | None) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def check_report(path: Path | None) -> None:
+    """Raise UsageError for a page that is asked for under a name that no browser takes for one."""
+    if path is not None and path.suffix != ".html":
+        raise UsageError(f"a report ends in .html: {path}")
+
+
 def print_json(data: Any) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 

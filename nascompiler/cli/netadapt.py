@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nascompiler.cli.common import JsonOption, count, duration, print_json, say, table
+from nascompiler.cli.common import JsonOption, check_report, count, duration, print_json, say, table
 from nascompiler.cli.train import EpochsOption, ImageSizeOption, SetOption, chosen_recipe, show_epoch
 from nascompiler.ir.errors import UsageError
 
@@ -119,8 +119,7 @@ def netadapt(
     from nascompiler.netadapt.run import adapt, executor_of
     from nascompiler.passes import load_script
 
-    if report is not None and report.suffix != ".html":
-        raise UsageError(f"a report ends in .html: {report}")
+    check_report(report)
     for script in load or ():
         load_script(script)
     short = {} if fine_tune is None else fine_tune_of(fine_tune)

@@ -15,6 +15,7 @@ from nascompiler.cli.common import (
     ResolutionOption,
     ShapeOption,
     WidthOption,
+    check_report,
     duration,
     parse_shapes,
     print_json,
@@ -113,8 +114,7 @@ def quantize(
 
     if output.suffix != SUFFIX:
         raise UsageError(f"a graph file ends in {SUFFIX}: {output}")
-    if report is not None and report.suffix != ".html":
-        raise UsageError(f"a report ends in .html: {report}")
+    check_report(report)
     graph = api.load(model, shapes=parse_shapes(shape) or None, width=width, resolution=resolution, head=head)
     with stages() as progress:
         result = api.quantize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nascompiler.cli.common import JsonOption, print_json, say
+from nascompiler.cli.common import JsonOption, check_report, print_json, say
 from nascompiler.ir.errors import UsageError, choices_text
 
 if TYPE_CHECKING:
@@ -129,8 +129,7 @@ def search(
     from nascompiler.search.prepare import executor_of, prepare
     from nascompiler.search.run import run_search
 
-    if report is not None and report.suffix != ".html":
-        raise UsageError(f"a report ends in .html: {report}")
+    check_report(report)
     given = {
         "space": space,
         "data": data,

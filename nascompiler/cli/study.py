@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nascompiler.cli.common import JsonOption, count, duration, print_json, say, table
+from nascompiler.cli.common import JsonOption, check_report, count, duration, print_json, say, table
 from nascompiler.ir.errors import UsageError, choices_text
 
 if TYPE_CHECKING:
@@ -41,8 +41,7 @@ def study(
     from nascompiler.search.result import SearchResult
     from nascompiler.search.study import Study
 
-    if report is not None and report.suffix != ".html":
-        raise UsageError(f"a report ends in .html: {report}")
+    check_report(report)
     if against is not None and report is None:
         raise UsageError("--against compares in a report: give --report too")
     with Study.read(file) as opened:

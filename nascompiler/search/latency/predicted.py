@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from math import inf
 
-from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.measure.timing import kernel_measurer
-from nascompiler.backends.predict import predict, stays_in_cache, timed_calls
+from nascompiler.backends.predict import known_row, predict, stays_in_cache, timed_calls
 from nascompiler.backends.store import Measurements, known_measurements
 from nascompiler.backends.target import parse_target
 from nascompiler.ir import Error, Graph
@@ -90,11 +89,9 @@ class PredictedLatency:
         for measured in (False, True):
             tunings = self._known.tunings(wanted, self._parsed.timing_fingerprint)
             for key, call in list(wanted.items()):
-                tuning = tunings.get(key)
-                available = variants(call, self._parsed, tuning)
-                row = None if tuning is None else tuning.best(available, next(iter(available)))
+                row = known_row(call, self._parsed, tunings.get(key))
                 if row is not None:
-                    self._times[key, warm] = row.warm_ns if warm and row.warm_ns else row.median_ns
+                    self._times[key, warm] = row.ns(warm=warm)
                     del wanted[key]
             if measured or not wanted or not self._complete:
                 break
