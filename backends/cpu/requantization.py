@@ -10,7 +10,7 @@ import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.kernels.requantize import SMALL_RESULTS, SMALL_SUMS, Requantization
+from nascompiler.backends.kernels.requantize import SMALL_RESULTS, SMALL_SUMS, Requantization, lifted
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
 
@@ -60,12 +60,32 @@ def for_bounded_sums(made: Implementation, call: KernelCall) -> Implementation:
     """
     kernel: Any = made.kernel
     if kernel.isa.architecture == "aarch64":
-        small = replace(kernel, requantization=replace(kernel.requantization, small=True))
-        return replace(made, kernel=small, suits=lambda operands: _is_small(call, operands), otherwise=made)
+        small = replace(kernel, requantization=_of_small_sums(call, kernel.requantization))
+        return replace(
+            made,
+            kernel=small,
+            constants=lambda operands: _with_lifted_offsets(made.constants(operands)),
+            suits=lambda operands: _is_small(call, operands),
+            otherwise=made,
+        )
     if call["dtype"].bytes != 1:
         return made
     bounded = replace(kernel, requantization=replace(kernel.requantization, bounded=True))
     return replace(made, kernel=bounded, suits=lambda operands: _is_bounded(call, operands), otherwise=made)
+
+
+def _of_small_sums(call: KernelCall, kind: Requantization) -> Requantization:
+    """The same for small sums, with what else may be promised of a call."""
+    small = replace(kind, small=True)
+    if kind.dtype.bytes != 1:
+        return small
+    sizes = requantization_sizes(call)
+    whole = (sizes["low"], sizes["high"]) == arithmetic.limits(kind.dtype)
+    return replace(small, even=sizes["zero_point"] % 2 == 0, whole=whole)
+
+
+def _with_lifted_offsets(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {**arrays, "offset": lifted(arrays["offset"])}
 
 
 def _is_small(call: KernelCall, operands: Mapping[int, Array]) -> bool:

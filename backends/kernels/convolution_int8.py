@@ -15,7 +15,7 @@ from typing import ClassVar
 from nascompiler.backends.kernels.dots import Dots, add_dots, stage
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer
 from nascompiler.backends.kernels.gemm import each_panel
-from nascompiler.backends.kernels.gemm_int8 import finish_tile, places_of
+from nascompiler.backends.kernels.gemm_int8 import finish_tile, first_sums, places_of
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.ir.types import DType
@@ -109,8 +109,7 @@ class ConvolutionInt8(Kernel):
 
         def panel(column: Index, vectors: int) -> None:
             places = places_of(e, column, vectors, n["features"], self.columns)
-            offsets = [e.load(p["offset"] + place, e.isa.lanes) for place in places]
-            sums = self.requantization.lifted(offsets) * self.pixels
+            sums = first_sums(e, p["offset"], places, self.pixels)
             weight = p["weight"] + column * (n["kernel_height"] * n["runs"] * run_length)
             with e.loop(0, n["kernel_height"], 1, sums) as line:
                 with e.loop(0, n["runs"], 1, line.values) as run:

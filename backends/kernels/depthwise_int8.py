@@ -231,7 +231,6 @@ class _Band:
             [e.load(pointer + v * e.isa.lanes, e.isa.lanes) for v in range(vectors)]
             for pointer in (self.block.offset, self.block.scale)
         )
-        offsets = self.kernel.requantization.lifted(offsets)
         with e.loop(0, n["band"]) as row:
             weight, line = self.block.weight, staged
             if has_quads(e.isa):

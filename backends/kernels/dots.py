@@ -19,6 +19,9 @@ from nascompiler.ir.types import Array, DType
 SIGN = 128
 """What signed bytes are moved by to become unsigned: the sign bit is flipped."""
 
+SMALL_GROUPS = 8
+"""Groups of terms that are all written out where their number is known when code is made."""
+
 _SHORT = 16
 """Bytes that any processor copies at once."""
 
@@ -103,11 +106,18 @@ def add_dots(
     sums: Sequence[Vector],
     dots: Dots,
     unroll: int,
+    *,
+    long: bool = False,
 ) -> list[Vector]:
-    """`sums`, row by row, plus x[row] [groups] * weight [groups, vectors of columns], of rows as `stage` makes them."""
+    """`sums`, row by row, plus x[row] [groups] * weight [groups, vectors of columns], of rows as `stage` makes them.
+
+    `long` says that there are more than SMALL_GROUPS groups.
+    """
     size = e.isa.lanes * dots.group
     vectors = len(sums) // len(rows)
     columns = [weight + v * size for v in range(vectors)]
+    if e.multiplies_by_lane:
+        return _add_dots_by_lane(e, rows, columns, vectors * size, groups, sums, dots, long=long)
     return add_dots_of_columns(e, rows, columns, vectors * size, groups, sums, dots, unroll)
 
 
@@ -177,8 +187,13 @@ def _add_dots_by_lane(
     groups: Number,
     sums: Sequence[Vector],
     dots: Dots,
+    *,
+    long: bool = False,
 ) -> list[Vector]:
-    """The same where an instruction takes a lane: groups of a row are loaded together, as many as fill a register."""
+    """The same where an instruction takes a lane: groups of a row are loaded together, as many as fill a register.
+
+    The first ones of long rows stand in front of the loop, where what sums begin with is loaded beside their products.
+    """
     size = e.isa.lanes * dots.group
     together = _SHORT // (dots.group * dots.x.bytes)
 
@@ -198,7 +213,9 @@ def _add_dots_by_lane(
             sums = steps(start, min(together, groups - start), sums)
         return list(sums)
     whole = groups // together * together
-    with e.loop(0, whole, together, sums, unroll=1) as loop:
+    if long:
+        sums = steps(0, together, sums)
+    with e.loop(together if long else 0, whole, together, sums, unroll=1) as loop:
         loop.values = steps(loop.index, together, loop.values)
     with e.loop(whole, groups, 1, loop.values, unroll=1) as rest:
         rest.values = steps(rest.index, 1, rest.values)

@@ -19,6 +19,9 @@ from nascompiler.backends.kernels.matrix_dots import MATRIX_DOTS, add_matrix_dot
 from nascompiler.backends.kernels.requantize import PackedRequantizer, Requantization, Requantizer
 from nascompiler.ir.types import DType
 
+PACKED = 4
+"""Vectors of sums whose bytes fill one."""
+
 UNROLL = 2
 """Groups of terms between two branches."""
 
@@ -37,7 +40,9 @@ class GemmInt8(Kernel):
     zero points. `columns` is n where it is less than a vector, otherwise 0. When `staged`, workspace has groups * group
     elements for each row: the `rows` of a tile, or all m when `panels_outside`, and that for each chunk. Threads share
     tiles of rows, or panels when `panels_outside`, which suits weights that exceed the cache. `by_matrices` multiplies
-    small matrices in place of rows, for weights as MATRIX_DOTS packs them.
+    small matrices in place of rows, for weights as MATRIX_DOTS packs them. `whole` says that panels fill n, so that no
+    vector moves back, `few_groups` how many groups there are, or 0 for any number, and `is_long` that there are more
+    than SMALL_GROUPS.
     """
 
     rows: int
@@ -48,6 +53,9 @@ class GemmInt8(Kernel):
     panels_outside: bool = False
     columns: int = 0
     by_matrices: bool = False
+    whole: bool = False
+    few_groups: int = 0
+    is_long: bool = False
 
     name: ClassVar[str] = "gemm_int8"
 
@@ -80,16 +88,18 @@ class GemmInt8(Kernel):
             return copy
 
         def tile(x: Pointer, row: Number, column: Index, vectors: int) -> None:
-            places = places_of(e, column, vectors, n["n"], self.columns)
-            offsets = self.requantization.lifted([e.load(p["offset"] + place, e.isa.lanes) for place in places])
+            places = places_of(e, column, vectors, n["n"], self.columns, whole=self.whole)
             rows = [x + length * i for i in range(self.rows)]
             weight = p["weight"] + column * length
             if self.by_matrices:
+                offsets = [e.load(p["offset"] + place, e.isa.lanes) for place in places]
                 sums = add_matrix_dots(e, rows, weight, n["groups"], offsets)
             else:
-                sums = add_dots(e, rows, weight, n["groups"], offsets * self.rows, dots, UNROLL)
+                sums = first_sums(e, p["offset"], places, self.rows)
+                groups = self.few_groups or n["groups"]
+                sums = add_dots(e, rows, weight, groups, sums, dots, UNROLL, long=self.is_long)
             result = p["result"] + row * n["n"]
-            finish_tile(e, sums, places, requantizer, p["scale"], result, n["n"], self.columns)
+            finish_tile(e, sums, places, requantizer, p["scale"], result, n["n"], self.columns, whole=self.whole)
 
         if self.panels_outside:
             x = staged(0, n["m"])
@@ -107,13 +117,28 @@ class GemmInt8(Kernel):
             each_panel(e, self.vectors, n["wide"], 0, panels, lambda column, vectors: tile(x, row, column, vectors))
 
 
-def places_of(e: Emitter, column: Index, vectors: int, features: Number, columns: int) -> list[Number]:
-    """Where the vectors of a panel from `column` on stand among the features; the last moves back to end with them."""
+def places_of(
+    e: Emitter, column: Index, vectors: int, features: Number, columns: int, *, whole: bool = False
+) -> list[Number]:
+    """Where the vectors of a panel from `column` on stand among the features.
+
+    The last moves back to end with them, unless all panels are `whole`.
+    """
     lanes = e.isa.lanes
     places: list[Number] = [column + v * lanes for v in range(vectors)]
-    if not columns:
+    if not columns and not whole:
         places[-1] = e.smaller(places[-1], e.index(features) - lanes)
     return places
+
+
+def first_sums(e: Emitter, offset: Pointer, places: Sequence[Number], rows: int) -> list[Vector]:
+    """What the sums of a tile begin with, row by row.
+
+    On ARM each row's are loaded: a copy of a register takes the place of a product, a load does not.
+    """
+    count = rows if e.multiplies_by_lane else 1
+    bases = [e.opaque_pointer(offset) if i else offset for i in range(count)]
+    return [e.load(base + place, e.isa.lanes) for base in bases for place in places] * (rows // count)
 
 
 def finish_tile(
@@ -125,12 +150,23 @@ def finish_tile(
     result: Pointer,
     row_length: Number,
     columns: int,
+    *,
+    whole: bool = False,
 ) -> None:
-    """Store the results of sums, row by row; `columns` is their number where it is less than a vector."""
+    """Store the results of sums, row by row; `columns` is their number where it is less than a vector.
+
+    `whole` says that the vectors of a row are neighbours: bytes of four vectors are then stored together.
+    """
     lanes = e.isa.lanes
     pieces = list(zip_offsets(lane_pieces(columns, lanes))) if columns else [(0, lanes)]
     rows = len(sums) // len(places)
-    scales = [e.load(scale + place, lanes) for place in places] * rows
+    scales = [e.load(scale + place, lanes) for place in places]
+    if whole and len(places) == PACKED and isinstance(requantizer, PackedRequantizer):
+        for i in range(rows):
+            packed = requantizer.in_order(requantizer(sums[PACKED * i : PACKED * (i + 1)], scales))
+            e.store(packed, result + row_length * i + places[0])
+        return
+    scales = scales * rows
     values = iter(requantizer.each(sums, scales))
     for i in range(rows):
         for place in places:

@@ -12,15 +12,22 @@ import numpy as np
 
 from nascompiler.backends.kernels.activation import clip
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
-from nascompiler.ir.types import DType
+from nascompiler.ir.types import Array, DType
 
 _MAGIC = 1.5 * 2**23
 """Added to a float below 2 ** 22 it rounds it to the nearest integer, halves to the even one, in the low bits."""
 _MAGIC_BITS = int(np.asarray(_MAGIC, np.float32).view(np.int32))
 SMALL_SUMS = 2**22
 """Integers of a smaller size, added to the bits of _MAGIC, give the bits of their sum with it."""
-SMALL_RESULTS = 2**15
-"""Numbers of a smaller size, added to _MAGIC, have their integer in the low 16 bits."""
+
+
+def lifted(offsets: Array) -> Array:
+    """What small sums begin with in place of their offsets [channels], int32."""
+    return offsets + np.int32(_MAGIC_BITS)
+
+
+SMALL_RESULTS = 2**15 - 2**8
+"""Numbers of a smaller size, added to _MAGIC and a zero point of 8 bits, have their integer in the low 16 bits."""
 _MOST = float(2**30)
 _SIXTH = float(np.float32(1 / 6))
 
@@ -31,25 +38,25 @@ class Requantization:
 
     relu and relu6 of integers are limits, which arrive as sizes: their activation is "none" here. `bounded` promises
     that no scaled sum exceeds 32 bits, which saves an instruction in five. `small` promises that no sum reaches
-    SMALL_SUMS, and no number that is rounded SMALL_RESULTS, and says that sums are `lifted`: then they are float32
-    numbers already, but for a constant, and rounded ones are integers of 16 bits, but for what stands above.
+    SMALL_SUMS, and no number that is rounded SMALL_RESULTS, and that sums begin with `lifted` offsets: then they are
+    float32 numbers already, but for a constant, and rounded ones are integers of 16 bits, but for what stands above.
+    Two more promises count where sums are small and results are packed: `even` says that the zero point is, `whole`
+    that the limits are those of the type.
     """
 
     dtype: DType
     activation: str = "none"
     bounded: bool = False
     small: bool = False
+    even: bool = False
+    whole: bool = False
 
     def __str__(self) -> str:
-        promises = "_bounded" * self.bounded + "_small" * self.small
+        promises = "".join(f"_{name}" for name in ("bounded", "small", "even", "whole") if getattr(self, name))
         return f"{self.dtype}_{self.activation}".removesuffix("_none") + promises
 
-    def lifted(self, offsets: Sequence[Vector]) -> list[Vector]:
-        """What sums begin with, so that `real` can take them."""
-        return [offset + _MAGIC_BITS for offset in offsets] if self.small else list(offsets)
-
     def real(self, e: Emitter, sums: Vector) -> Vector:
-        """Sums that began with what is `lifted`, as float32; those that are small need no conversion, which is slow."""
+        """Sums as float32; those that are small need no conversion, which is slow."""
         return e.bits(sums, DType.F32) - _MAGIC if self.small else e.convert(sums, DType.F32)
 
     @property
@@ -84,11 +91,14 @@ class Requantization:
         """The same for results of 8 bits made four full vectors at a time."""
         lanes = e.isa.lanes
         inverse = e.broadcast(p["inverse_scale"], lanes) if "inverse_scale" in self.pointers else None
+        magic = e.constant(_MAGIC, lanes)
+        if self.small and self.even:  # halves go to the same integers as without it
+            magic = magic + e.convert(e.splat_index(n["zero_point"], lanes), DType.F32)
         zero_point = e.bits(e.splat_index((n["zero_point"] + 0x10000) % 0x10000 * 0x10001, lanes), DType.I16)
         low, high = (
             e.bits(e.splat_index((n[name] + 0x100) % 0x100 * 0x1010101, lanes), self.dtype) for name in ("low", "high")
         )
-        return PackedRequantizer(e, self, low, high, zero_point, inverse)
+        return PackedRequantizer(e, self, low, high, zero_point, magic, inverse)
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,7 @@ class PackedRequantizer:
     low: Vector
     high: Vector
     zero_point: Vector
+    magic: Vector
     inverse_scale: Vector | None = None
 
     def __call__(self, sums: Sequence[Vector], scales: Sequence[Vector]) -> Vector:
@@ -155,11 +166,13 @@ class PackedRequantizer:
         """
         e = self.emitter
         if self.kind.small:
-            low = [e.bits(x + _MAGIC, DType.I16) for x in f]
+            low = [e.bits(x + self.magic, DType.I16) for x in f]
             even = range(0, 2 * low[0].lanes, 2)
-            halves = (e.shuffle(low[0], low[1], even), e.shuffle(low[2], low[3], even))
-            first, second = (e.add_saturated(half, self.zero_point) for half in halves)
-            return e.at_most(e.at_least(e.narrow(first, second, self.kind.dtype), self.low), self.high)
+            halves = [e.shuffle(low[0], low[1], even), e.shuffle(low[2], low[3], even)]
+            if not self.kind.even:
+                halves = [e.add_saturated(half, self.zero_point) for half in halves]
+            narrow = e.narrow(*halves, self.kind.dtype)
+            return narrow if self.kind.whole else e.at_most(e.at_least(narrow, self.low), self.high)
         bound = e.constant(_MOST, e.isa.lanes)
         fits = self.kind.bounded or e.isa.architecture == "aarch64"
         integers = [e.round_to_integer(x if fits else e.select(x.less(bound), x, bound)) for x in f]

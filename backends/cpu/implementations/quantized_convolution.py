@@ -18,7 +18,7 @@ from nascompiler.backends.cpu.requantization import (
     requantization_sizes,
 )
 from nascompiler.backends.kernels.convolution_int8 import SLACK, ConvolutionInt8
-from nascompiler.backends.kernels.dots import Dots
+from nascompiler.backends.kernels.dots import SMALL_GROUPS, Dots
 from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
@@ -31,10 +31,6 @@ _REGISTERS = 32
 
 STAGE_BYTES = 16 << 10
 """Rows staged together share the nearest cache with the weights of a panel."""
-
-
-SMALL_GROUPS = 8
-"""Groups of terms in a run that are all written out, which saves addresses and branches where pixels are small."""
 
 
 @implements("qnn.conv2d")

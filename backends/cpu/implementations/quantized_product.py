@@ -17,7 +17,7 @@ from nascompiler.backends.cpu.requantization import (
     requantization_constants,
     requantization_sizes,
 )
-from nascompiler.backends.kernels.dots import Dots
+from nascompiler.backends.kernels.dots import SMALL_GROUPS, Dots
 from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.kernels.gemm_amx import (
     PIECES,
@@ -28,7 +28,7 @@ from nascompiler.backends.kernels.gemm_amx import (
     staged_rows,
     workspace_bytes,
 )
-from nascompiler.backends.kernels.gemm_int8 import GemmInt8
+from nascompiler.backends.kernels.gemm_int8 import PACKED, GemmInt8
 from nascompiler.backends.kernels.gemv import MOST_ROWS
 from nascompiler.backends.kernels.gemv_int8 import GemvInt8
 from nascompiler.backends.kernels.matrix_dots import MATRIX_DOTS
@@ -48,6 +48,10 @@ _UNIT_ROWS = SUMS * TILE_ROWS
 
 _CHUNK_PRODUCTS = 1 << 18
 """Fewer products than this are done sooner than another thread wakes up."""
+
+
+_FINISH, _PACKED_FINISH = 5.5, 4.5
+"""Instructions on ARM that make bytes of a vector of sums, alone and with three others that are stored with it."""
 
 
 @implements("qnn.conv2d", "qnn.linear", "qnn.matmul")
@@ -131,8 +135,23 @@ def gemm_int8(call: KernelCall, target: Target) -> Sequence[Implementation]:
         return ()
     m, n = _rows(call), call.operands[1].static_shape[-1]
     cuts = [(tile, MATRIX_DOTS) for tile in _matrix_tiles(m, n)] if "i8mm" in target.isa.dots else []
-    cuts += [(tile, Dots.of(target.isa)) for tile in tiles(m, n, target)]
+    cuts += [(tile, Dots.of(target.isa)) for tile in _tiles(call, target, m, n)]
     return [made for tile, dots in cuts for made in _gemms(call, target, *tile, dots)]
+
+
+def _tiles(call: KernelCall, target: Target, m: int, n: int) -> list[tuple[int, int]]:
+    """Rows and vectors of tiles, the best guess first: on ARM the one with the least work for its vector units."""
+    found = tiles(m, n, target)
+    if target.isa.architecture != "aarch64":
+        return found
+    groups = Dots.of(target.isa).groups(call.operands[1].static_shape[-2])
+
+    def work(tile: tuple[int, int]) -> float:
+        rows, vectors = tile
+        together = vectors == PACKED and n % (PACKED * target.isa.lanes) == 0
+        return -(-m // rows) * rows * (groups + (_PACKED_FINISH if together else _FINISH))
+
+    return sorted(found, key=work)
 
 
 def _matrix_tiles(m: int, n: int) -> list[tuple[int, int]]:
@@ -150,6 +169,13 @@ def _gemms(call: KernelCall, target: Target, rows: int, vectors: int, dots: Dots
     exceeds = n * k * dots.weight.bytes > target.host.l2_bytes // 2
     cut = {"groups": dots.groups(k), "wide": panels.wide, "narrow": panels.narrow}
     fields = {**_fields(call, isa, dots), "by_matrices": by_matrices}
+    if isa.architecture == "aarch64":
+        few = cut["groups"] <= SMALL_GROUPS and not by_matrices
+        fields |= {
+            "whole": n % (vectors * isa.lanes) == 0,
+            "few_groups": cut["groups"] if few else 0,
+            "is_long": not few and not by_matrices,
+        }
     name = "int8 gemm by matrices" if by_matrices else "int8 gemm"
     for panels_outside in (exceeds, not exceeds):
         pieces = panels.wide + panels.narrow if panels_outside else -(-m // rows)

@@ -72,6 +72,8 @@ def _graphs() -> list[Graph]:
         convolution((1, 9, 10, 3), (3, 3), features=10, strides=(2, 2), padding=(0, 0, 1, 1), activation="hard_swish"),
         pair("qnn.add", ((1, 3, 3, 7), DType.I8), ((1, 3, 3, 7), DType.I8), DType.I8, "relu"),
         table((1, 3, 3, 7), DType.I8, DType.U8),
+        *(Layer(23, k, 32, zero_point=zero, halves=True).graph(0) for k, zero in ((16, -128), (24, 7), (64, 2))),
+        Layer(23, 36, 48, result=DType.U8, zero_point=0, halves=True, activation="relu6").graph(0),
         Layer(50, 67, 24, x=DType.U8, result=DType.I8).graph(2),
         Layer(17, 64, 37, activation="hard_swish").graph(3),
         Layer(2, 75, 12, x=DType.U8).graph(4),

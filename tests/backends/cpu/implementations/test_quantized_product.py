@@ -24,7 +24,10 @@ ISAS = ("avx512_vnni", "avx512", "avx2", "sse2")
 
 @dataclass(frozen=True)
 class Layer:
-    """A product of m rows, with the types and what follows it."""
+    """A product of m rows, with the types and what follows it.
+
+    `zero_point` is the result's where it is given; `halves` makes of one sum in 64 a number between two integers.
+    """
 
     m: int
     k: int
@@ -35,6 +38,8 @@ class Layer:
     activation: str = "none"
     op: str = "linear"
     bias: bool = True
+    zero_point: int | None = None
+    halves: bool = False
 
     def graph(self, seed: int) -> Graph:
         generator = np.random.default_rng(seed)
@@ -42,25 +47,28 @@ class Layer:
         low, high = (-128, 128) if self.weight is DType.I8 else (0, 256)
         x_zero = int(generator.integers(-128, 128) if self.x is DType.I8 else generator.integers(0, 256))
         zero = {DType.I8: -5, DType.U8: 131, DType.I16: 900, DType.F32: 0}[self.result]
+        zero = zero if self.zero_point is None else self.zero_point
         matrix = generator.integers(low, high, (self.k, self.n)).astype(self.weight.numpy)
         scale = generator.uniform(0.5, 1.5, self.n if self.bias else 1).astype(np.float32)
         bias = generator.integers(-4000, 4000, self.n).astype(np.int32)
-        step = 0.013 * float(np.sqrt(self.k))
+        x_scale, scale, step = 0.02, scale * np.float32(0.01), 0.013 * float(np.sqrt(self.k))
+        if self.halves:
+            x_scale, scale[:], step = 2.0**-6, 2.0**-7, 2.0**-7
         common = {"scale": step if self.result is not DType.F32 else 1.0, "zero_point": zero, "dtype": self.result}
         weight_zero = 0 if self.weight is DType.I8 else 128
         if self.op == "matmul":
             x = build.input("x", (2, self.m, self.k), self.x)
             y = build.op(
-                "qnn.matmul", x, build.constant(matrix), a_scale=0.02, a_zero_point=x_zero, b_scale=0.01,
+                "qnn.matmul", x, build.constant(matrix), a_scale=x_scale, a_zero_point=x_zero, b_scale=0.01,
                 b_zero_point=weight_zero, **common,
             )  # fmt: skip
             return build.outputs(y=y)
         pointwise = self.op == "conv2d"
         x = build.input("x", (1, 1, self.m, self.k) if pointwise else (self.m, self.k), self.x)
         operands = [x, build.constant(matrix.reshape((1, 1, *matrix.shape)) if pointwise else matrix)]
-        operands += [build.constant(scale * np.float32(0.01)), *([build.constant(bias)] if self.bias else [])]
+        operands += [build.constant(scale), *([build.constant(bias)] if self.bias else [])]
         y = build.op(
-            f"qnn.{self.op}", *operands, x_scale=0.02, x_zero_point=x_zero, weight_zero_point=weight_zero,
+            f"qnn.{self.op}", *operands, x_scale=x_scale, x_zero_point=x_zero, weight_zero_point=weight_zero,
             activation=self.activation, **common,
         )  # fmt: skip
         return build.outputs(y=y)
@@ -79,6 +87,8 @@ LAYERS = [
     Layer(1, 48, 16, activation="hard_sigmoid"),
     Layer(3, 96, 20, x=DType.U8, op="matmul", result=DType.U8),
     Layer(2, 1, 1, op="conv2d"),
+    *(Layer(23, k, 32, zero_point=zero, halves=True) for k, zero in ((16, -128), (24, 7), (64, 2))),
+    Layer(23, 36, 48, result=DType.U8, zero_point=0, halves=True, activation="relu6"),
 ]
 
 
