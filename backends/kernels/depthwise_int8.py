@@ -215,11 +215,8 @@ class _Band:
                 first = first | (other << 8 * (i + 1))
             e.store(first, staged)
         else:
-            pairs = [_unpack(e, rows[i], rows[i + 1], half) for half in range(2) for i in (0, 2)]
-            words = [e.bits(pair, DType.I16) for pair in pairs]
-            quads = [_unpack(e, words[v // 2 * 2], words[v // 2 * 2 + 1], v % 2) for v in range(QUAD)]
-            for v, quad in enumerate(quads):
-                e.store(e.bits(quad, DType.I32), staged + v * lanes)
+            for v, quad in enumerate(weave(e, rows)):
+                e.store(quad, staged + v * lanes)
 
     # sums
 
@@ -286,6 +283,14 @@ class _Band:
                 turned = self.requantizer.in_order(self.requantizer(four, [*scales] * QUAD))
                 for p, _ in enumerate(sums[i : i + QUAD]):
                     store_few(e, e.part(turned, lanes * p, lanes), result + n["channels"] * (i + p), self.kernel.few)
+
+
+def weave(e: Emitter, rows: Sequence[Vector]) -> list[Vector]:
+    """Four rows of bytes as four vectors of quads, one of a byte of each row to a lane."""
+    pairs = [_unpack(e, rows[i], rows[i + 1], half) for half in range(2) for i in (0, 2)]
+    words = [e.bits(pair, DType.I16) for pair in pairs]
+    quads = [_unpack(e, words[v // 2 * 2], words[v // 2 * 2 + 1], v % 2) for v in range(QUAD)]
+    return [e.bits(quad, DType.I32) for quad in quads]
 
 
 def _unpack(e: Emitter, a: Vector, b: Vector, half: int) -> Vector:

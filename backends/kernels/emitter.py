@@ -88,6 +88,10 @@ class Index:
     def __ge__(self, other: Number) -> Condition:
         return self._compare(">=", other)
 
+    def is_below(self, limit: Number) -> Condition:
+        """Whether this is less than a limit and not negative."""
+        return Condition(self.emitter.builder.icmp_unsigned("<", self.value, self.emitter.raw(limit)))
+
     def equals(self, other: Number) -> Condition:
         return self._compare("==", other)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from nascompiler.backends.cpu.depthwise_cuts import Bands, Blocks
 from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.quantized_product import BYTES, offsets
 from nascompiler.backends.cpu.kernel_call import KernelCall
@@ -16,7 +16,8 @@ from nascompiler.backends.cpu.requantization import (
     requantization_constants,
     requantization_sizes,
 )
-from nascompiler.backends.kernels.depthwise_int8 import QUAD, DepthwiseInt8, has_quads, sign_shift, wide_channels
+from nascompiler.backends.kernels.depthwise_int8 import QUAD, DepthwiseInt8, has_quads, sign_shift
+from nascompiler.backends.kernels.depthwise_quads import DepthwiseQuads
 from nascompiler.backends.target import Isa, Target
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
@@ -25,6 +26,67 @@ STAGEBYTES = 16 << 10
 """What is staged at a time: it shares the nearest cache with weights and rows of the image."""
 
 CHUNKS = 8
+
+MOST_COLUMNS = 4
+"""Columns of a window whose quads stay in registers."""
+
+MOST_PIXELS = 8
+"""More columns in a tile of them only lengthen the code."""
+
+
+@implements("qnn.conv2d")
+def depthwise_quads(call: KernelCall, target: Target) -> Sequence[Implementation]:
+    """Quads of four rows, woven and summed in registers."""
+    isa = target.isa
+    if "dotprod" not in isa.dots or not _is_depthwise(call) or call["dtype"].bytes != 1:
+        return ()
+    x, weight = call.operands[:2]
+    batch, height, width, channels = x.static_shape
+    kernel_height, kernel_width = weight.static_shape[:2]
+    _, out_height, out_width, _ = call.result.static_shape
+    block = QUAD * isa.lanes
+    fits = kernel_height <= QUAD and kernel_width <= MOST_COLUMNS and channels >= block
+    if not fits or call["dilation"] != (1, 1):
+        return ()
+    stride_y, stride_x = call["strides"]
+    bands = Bands.of(isa, kernel_height, stride_y, 1, out_height)
+    blocks = Blocks.overlapping(channels, block)
+    sign = sign_shift(isa, x.dtype)
+    pixels = _pixels_of_quads(out_width, bands.rows, kernel_width, stride_x)
+    pack = _constants(call, isa, blocks, bands, sign)
+    made = Implementation(
+        variant=f"quads, {bands.rows}x{pixels} pixels",
+        kernel=DepthwiseQuads(
+            isa=isa,
+            x_dtype=x.dtype,
+            requantization=requantization(call),
+            pixels=pixels,
+            band=bands.rows,
+            rows=(bands.rows - 1) * stride_y + kernel_height,
+            kernel_width=kernel_width,
+            stride_x=stride_x,
+        ),
+        operands={"x": 0},
+        constants=lambda operands: {
+            "padding": np.full(block, call["x_zero_point"], x.dtype.numpy),
+            **pack(operands),
+        },
+        sizes={
+            "batch": batch,
+            "height": height,
+            "width": width,
+            "channels": channels,
+            "out_height": out_height,
+            "out_width": out_width,
+            "stride_y": stride_y,
+            "padding_y": call["padding"][0],
+            "padding_x": call["padding"][1],
+            "blocks": blocks.wide,
+            **requantization_sizes(call),
+        },
+        chunks=min(batch * -(-out_height // bands.rows), CHUNKS),
+    )
+    return [for_bounded_sums(made, call)]
 
 
 @implements("qnn.conv2d")
@@ -37,8 +99,8 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     kernel_height, kernel_width = weight.static_shape[:2]
     _, out_height, out_width, _ = call.result.static_shape
     isa = target.isa
-    bands = _Bands.of(isa, kernel_height, call["strides"][0], call["dilation"][0], out_height)
-    blocks = _Blocks.of(isa, channels)
+    bands = Bands.of(isa, kernel_height, call["strides"][0], call["dilation"][0], out_height)
+    blocks = Blocks.of(isa, channels)
     pixels = _pixels(out_width, isa)
     element = (QUAD if blocks.wide else 1) * isa.lanes * 4
     tile = _tile(out_width, call["strides"][1], kernel_width, call["dilation"][1], element * bands.staged_rows, pixels)
@@ -98,67 +160,20 @@ def _is_depthwise(call: KernelCall) -> bool:
     """Whether each channel of bytes is convolved by itself, by constant symmetric weights."""
     x, weight = call.operands[:2]
     kernel_height, kernel_width, per_group, features = weight.static_shape
-    is_depthwise = (per_group, features) == (1, call["groups"]) and call.result.size > 0
+    by_channel = (per_group, features) == (1, call["groups"]) and call.result.size > 0
     types = x.dtype in BYTES and call["dtype"] in BYTES and weight.dtype is DType.I8 and not call["weight_zero_point"]
     exact = kernel_height * kernel_width * 255 * 128 < arithmetic.EXACT_IN_FLOAT32
-    return is_depthwise and types and exact and call.constants == tuple(range(1, len(call.operands)))
+    return by_channel and types and exact and call.constants == tuple(range(1, len(call.operands)))
 
 
-@dataclass(frozen=True)
-class _Bands:
-    """Rows of the result that are computed from one stage, the groups of kernel rows, and the groups staged."""
+def _pixels_of_quads(out_width: int, band: int, kernel_width: int, stride: int) -> int:
+    """Columns of a tile with the least work for a row: a column takes 8 instructions, a pixel its sums and 18 more."""
 
-    rows: int
-    groups: int
-    staged_rows: int
-    kernel_height: int
-    stride: int
+    def work(pixels: int) -> int:
+        columns = (pixels - 1) * stride + kernel_width
+        return -(-out_width // pixels) * (8 * columns + pixels * band * (QUAD * kernel_width + 18))
 
-    @classmethod
-    def of(cls, isa: Isa, kernel_height: int, stride: int, dilation: int, out_height: int) -> _Bands:
-        if not has_quads(isa):
-            rows = min(2, out_height) if dilation == 1 else 1
-            return cls(rows, kernel_height, (rows - 1) * stride + kernel_height, kernel_height, stride)
-        groups = -(-kernel_height // QUAD)
-        rows = (groups * QUAD - kernel_height) // stride + 1 if dilation == 1 else 1
-        return cls(min(rows, out_height), groups, groups, kernel_height, stride)
-
-    def quads(self, weight: Array) -> Array:
-        """Weights [kh, kw, lanes] as quads [row of the band, group, kw, lanes, 4], shifted for each row."""
-        kernel_width, lanes = weight.shape[1:]
-        made = np.zeros((self.rows, self.groups * QUAD, kernel_width, lanes), np.int8)
-        for row in range(self.rows):
-            made[row, row * self.stride : row * self.stride + self.kernel_height] = weight
-        return made.reshape(self.rows, self.groups, QUAD, kernel_width, lanes).transpose(0, 1, 3, 4, 2)
-
-
-@dataclass(frozen=True)
-class _Blocks:
-    """The channels of every block, in the order of its lanes; -1 where there is none."""
-
-    wide: int
-    narrow: int
-    channels: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, isa: Isa, channels: int) -> _Blocks:
-        lanes = isa.lanes
-        width = QUAD * lanes if has_quads(isa) and channels >= QUAD * lanes else 0
-        wide, rest = divmod(channels, width) if width else (0, channels)
-        if width and rest > lanes:
-            wide, rest = wide + 1, 0
-        narrow = -(-rest // lanes)
-        if channels < lanes:
-            return cls(0, 1, ((*range(channels), *[-1] * (lanes - channels)),))
-        starts = [min(i * width, channels - width) for i in range(wide)]
-        made = [tuple(start + c for c in wide_channels(lanes)) for start in starts]
-        starts = [min(wide * width + i * lanes, channels - lanes) for i in range(narrow)]
-        return cls(wide, narrow, (*made, *(tuple(range(start, start + lanes)) for start in starts)))
-
-    def pick(self, array: Array) -> list[Array]:
-        """The last axis of an array for each block; zero where there is no channel."""
-        padded = np.concatenate([array, np.zeros((*array.shape[:-1], 1), array.dtype)], axis=-1)
-        return [padded[..., list(block)] for block in self.channels]
+    return min(range(min(out_width, MOST_PIXELS), 0, -1), key=work)
 
 
 def _pixels(out_width: int, isa: Isa) -> int:
@@ -176,8 +191,10 @@ def _tile(out_width: int, stride: int, kernel_width: int, dilation: int, bytes: 
 
 
 def _constants(
-    call: KernelCall, isa: Isa, blocks: _Blocks, bands: _Bands, sign: int
+    call: KernelCall, isa: Isa, blocks: Blocks, bands: Bands, sign: int
 ) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+    """What packs the operands of a call, for blocks of channels and bands of rows."""
+
     def pack(operands: Mapping[int, Array]) -> dict[str, Array]:
         weight = np.asarray(operands[1])[:, :, 0, :]
         bias = operands.get(3, np.zeros(weight.shape[-1], np.int32))
@@ -194,7 +211,7 @@ def _constants(
     return pack
 
 
-def _lanes(isa: Isa, bands: _Bands, weight: Array) -> Array:
+def _lanes(isa: Isa, bands: Bands, weight: Array) -> Array:
     """Weights [kh, kw, lanes] of a block as the kernel reads them."""
     if has_quads(isa):
         return np.ascontiguousarray(bands.quads(weight)).view(np.int32)

@@ -21,6 +21,7 @@ def convolution(
     x: DType = DType.I8,
     result: DType = DType.I8,
     weight_scale: float = 0.01,
+    zero_point: int = 3,
     **attributes: Any,
 ) -> Graph:
     """A quantised convolution: depthwise, or of all channels to some `features`."""
@@ -39,7 +40,7 @@ def convolution(
         x_scale=0.02,
         x_zero_point=-5 if x is DType.I8 else 123,
         scale=1.0 if result is DType.F32 else 0.11,
-        zero_point=0 if result is DType.F32 else 3,
+        zero_point=0 if result is DType.F32 else zero_point,
         dtype=result,
         groups=groups,
         **attributes,
