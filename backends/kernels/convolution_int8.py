@@ -8,12 +8,12 @@ run of neighbouring numbers for each pixel, or, when dilated, one for each kerne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from nascompiler.backends.kernels.dots import Dots, add_dots, stage
-from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer
+from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.gemm import each_panel
 from nascompiler.backends.kernels.gemm_int8 import finish_tile, first_sums, places_of
 from nascompiler.backends.kernels.kernel import Kernel, share
@@ -35,8 +35,9 @@ class ConvolutionInt8(Kernel):
     of features where it is less than a vector, otherwise 0. Sizes: a kernel row has `runs` runs of `groups` groups of
     terms, `run_step` staged elements apart; weight holds for each panel [kernel_height, runs, groups, columns].
     Where the pixels of x are small, `pixel_step` says how far apart those of a tile are, and `run_groups` is `groups`,
-    so that both are known when the code is made; else they are 0. `band` rows of the result are computed from
-    `staged_rows` rows of `row_elements` elements, SLACK included; zero is what x is padded with, as staged.
+    so that both are known when the code is made; else they are 0. So is the kernel's height where it is `kernel_rows`.
+    `whole` says that panels fill the features, so that no vector moves back. `band` rows of the result are computed
+    from `staged_rows` rows of `row_elements` elements, SLACK included; zero is what x is padded with, as staged.
     """
 
     pixels: int
@@ -46,6 +47,8 @@ class ConvolutionInt8(Kernel):
     columns: int = 0
     pixel_step: int = 0
     run_groups: int = 0
+    kernel_rows: int = 0
+    whole: bool = False
 
     name: ClassVar[str] = "convolution_int8"
 
@@ -108,16 +111,26 @@ class ConvolutionInt8(Kernel):
         pixels = [step * i for i in range(self.pixels)]
 
         def panel(column: Index, vectors: int) -> None:
-            places = places_of(e, column, vectors, n["features"], self.columns)
+            places = places_of(e, column, vectors, n["features"], self.columns, whole=self.whole)
             sums = first_sums(e, p["offset"], places, self.pixels)
             weight = p["weight"] + column * (n["kernel_height"] * n["runs"] * run_length)
-            with e.loop(0, n["kernel_height"], 1, sums) as line:
-                with e.loop(0, n["runs"], 1, line.values) as run:
-                    start = x + line.index * n["row_elements"] + run.index * n["run_step"]
-                    at = weight + (line.index * n["runs"] + run.index) * run_length * (vectors * e.isa.lanes)
-                    rows = [start + pixel for pixel in pixels]
-                    run.values = add_dots(e, rows, at, self.run_groups or n["groups"], run.values, dots, UNROLL)
-                line.values = run.values
-            finish_tile(e, line.values, places, requantizer, p["scale"], result, n["features"], self.columns)
+
+            def add(line: Number, run: Number, sums: Sequence[Vector]) -> list[Vector]:
+                start = x + n["row_elements"] * line + n["run_step"] * run
+                at = weight + (n["runs"] * line + run) * run_length * (vectors * e.isa.lanes)
+                rows = [start + pixel for pixel in pixels]
+                groups = self.run_groups or n["groups"]
+                return add_dots(e, rows, at, groups, sums, dots, UNROLL, roomy=True)
+
+            if self.kernel_rows:
+                for line in range(self.kernel_rows):
+                    sums = add(line, 0, sums)
+            else:
+                with e.loop(0, n["kernel_height"], 1, sums) as line:
+                    with e.loop(0, n["runs"], 1, line.values) as run:
+                        run.values = add(line.index, run.index, run.values)
+                    line.values = run.values
+                sums = line.values
+            finish_tile(e, sums, places, requantizer, p["scale"], result, n["features"], self.columns, whole=self.whole)
 
         each_panel(e, self.vectors, n["wide"], 0, n["wide"] + n["narrow"], panel)

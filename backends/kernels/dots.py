@@ -108,16 +108,17 @@ def add_dots(
     unroll: int,
     *,
     long: bool = False,
+    roomy: bool = False,
 ) -> list[Vector]:
     """`sums`, row by row, plus x[row] [groups] * weight [groups, vectors of columns], of rows as `stage` makes them.
 
-    `long` says that there are more than SMALL_GROUPS groups.
+    `long` says that there are more than SMALL_GROUPS groups, `roomy` that a vector may be read where a row ends.
     """
     size = e.isa.lanes * dots.group
     vectors = len(sums) // len(rows)
     columns = [weight + v * size for v in range(vectors)]
     if e.multiplies_by_lane:
-        return _add_dots_by_lane(e, rows, columns, vectors * size, groups, sums, dots, long=long)
+        return _add_dots_by_lane(e, rows, columns, vectors * size, groups, sums, dots, long=long, roomy=roomy)
     return add_dots_of_columns(e, rows, columns, vectors * size, groups, sums, dots, unroll)
 
 
@@ -189,6 +190,7 @@ def _add_dots_by_lane(
     dots: Dots,
     *,
     long: bool = False,
+    roomy: bool = False,
 ) -> list[Vector]:
     """The same where an instruction takes a lane: groups of a row are loaded together, as many as fill a register.
 
@@ -198,7 +200,8 @@ def _add_dots_by_lane(
     together = _SHORT // (dots.group * dots.x.bytes)
 
     def steps(start: Number, count: int, sums: Sequence[Vector]) -> list[Vector]:
-        values = [_groups(e, row + (e.index(start) * dots.group), count, dots) for row in rows]
+        read = together if roomy else count
+        values = [_groups(e, row + (e.index(start) * dots.group), read, dots) for row in rows]
         for i in range(count):
             weights = [e.load(column + (e.index(start) * step + i * step), size) for column in columns]
             added: list[Vector] = []

@@ -23,7 +23,8 @@ SMALL_SUMS = 2**22
 
 def lifted(offsets: Array) -> Array:
     """What small sums begin with in place of their offsets [channels], int32."""
-    return offsets + np.int32(_MAGIC_BITS)
+    made: Array = offsets + np.asarray(_MAGIC_BITS, np.int32)
+    return made
 
 
 SMALL_RESULTS = 2**15 - 2**8
@@ -168,10 +169,10 @@ class PackedRequantizer:
         if self.kind.small:
             low = [e.bits(x + self.magic, DType.I16) for x in f]
             even = range(0, 2 * low[0].lanes, 2)
-            halves = [e.shuffle(low[0], low[1], even), e.shuffle(low[2], low[3], even)]
+            first, second = e.shuffle(low[0], low[1], even), e.shuffle(low[2], low[3], even)
             if not self.kind.even:
-                halves = [e.add_saturated(half, self.zero_point) for half in halves]
-            narrow = e.narrow(*halves, self.kind.dtype)
+                first, second = (e.add_saturated(half, self.zero_point) for half in (first, second))
+            narrow = e.narrow(first, second, self.kind.dtype)
             return narrow if self.kind.whole else e.at_most(e.at_least(narrow, self.low), self.high)
         bound = e.constant(_MOST, e.isa.lanes)
         fits = self.kind.bounded or e.isa.architecture == "aarch64"

@@ -20,6 +20,7 @@ from nascompiler.backends.cpu.requantization import (
 from nascompiler.backends.kernels.convolution_int8 import SLACK, ConvolutionInt8
 from nascompiler.backends.kernels.dots import SMALL_GROUPS, Dots
 from nascompiler.backends.kernels.gemm import Panels
+from nascompiler.backends.kernels.gemm_int8 import PACKED
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
@@ -28,6 +29,9 @@ MOST_PIXELS = 14
 
 _REGISTERS = 32
 """Vector registers of processors that multiply by a lane."""
+
+MOST_GROUPS = 12
+"""Groups of terms in a window that are all written out on ARM, where products are of one with lanes of another."""
 
 STAGE_BYTES = 16 << 10
 """Rows staged together share the nearest cache with the weights of a panel."""
@@ -57,12 +61,14 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
     staged_rows = (rows - 1) * stride[0] + kernel_height
     chunks = min(batch * -(-out_height // rows), CHUNKS)
     found = []
-    for vectors in dict.fromkeys((min(-(-features // isa.lanes), 3), 2, 1)):
+    on_arm = isa.architecture == "aarch64"
+    whole = on_arm and features % (PACKED * isa.lanes) == 0  # bytes of whole vectors are stored
+    for vectors in dict.fromkeys((*([PACKED] if whole else []), min(-(-features // isa.lanes), 3), 2, 1)):
         panels = Panels.of(features, isa.lanes, vectors)
         if panels is None or vectors > -(-features // isa.lanes):
             continue
         pixels = min(isa.accumulators // vectors, MOST_PIXELS, out_width)
-        if isa.architecture == "aarch64":  # pixels are loaded as vectors, whose lanes are multiplied
+        if on_arm:  # pixels are loaded as vectors, whose lanes are multiplied
             pixels = min(pixels, (_REGISTERS - vectors) // (vectors + 1))
         kernel = ConvolutionInt8(
             isa=isa,
@@ -73,6 +79,8 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
             columns=features if features < isa.lanes else 0,
             pixel_step=stride[1] * channels if small else 0,
             run_groups=groups if small else 0,
+            kernel_rows=kernel_height if on_arm and small and kernel_height * groups <= MOST_GROUPS else 0,
+            whole=on_arm and features % (vectors * isa.lanes) == 0,
         )
         sizes = {
             "batch": batch,

@@ -70,6 +70,8 @@ def _graphs() -> list[Graph]:
         Layer(1, 40, 10, x=DType.U8, result=DType.U8, activation="hard_swish").graph(1),
         convolution((1, 9, 10, 22), (3, 3), strides=(2, 2), padding=(1, 1, 1, 1), activation="relu"),
         convolution((1, 9, 10, 3), (3, 3), features=10, strides=(2, 2), padding=(0, 0, 1, 1), activation="hard_swish"),
+        convolution((1, 9, 10, 3), (3, 3), features=32, strides=(2, 2), padding=(1, 1, 1, 1), zero_point=-128),
+        convolution((1, 6, 7, 5), (2, 3), features=16, padding=(1, 0, 0, 1), dilation=(1, 2)),
         pair("qnn.add", ((1, 3, 3, 7), DType.I8), ((1, 3, 3, 7), DType.I8), DType.I8, "relu"),
         table((1, 3, 3, 7), DType.I8, DType.U8),
         *(Layer(23, k, 32, zero_point=zero, halves=True).graph(0) for k, zero in ((16, -128), (24, 7), (64, 2))),
