@@ -11,6 +11,7 @@ import numpy as np
 from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.kernels.requantize import SMALL_RESULTS, SMALL_SUMS, Requantization, lifted
+from nascompiler.backends.target import Isa
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.types import Array, DType
 
@@ -72,6 +73,11 @@ def for_bounded_sums(made: Implementation, call: KernelCall) -> Implementation:
         return made
     bounded = replace(kernel, requantization=replace(kernel.requantization, bounded=True))
     return replace(made, kernel=bounded, suits=lambda operands: _is_bounded(call, operands), otherwise=made)
+
+
+def for_small_results(call: KernelCall, kind: Requantization, isa: Isa, largest: float) -> Requantization:
+    """The same where what is rounded is at most `largest` in size, if that helps."""
+    return _of_small_sums(call, kind) if isa.architecture == "aarch64" and largest < SMALL_RESULTS - 1 else kind
 
 
 def _of_small_sums(call: KernelCall, kind: Requantization) -> Requantization:

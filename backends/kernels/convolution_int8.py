@@ -123,8 +123,8 @@ class ConvolutionInt8(Kernel):
                 return add_dots(e, rows, at, groups, sums, dots, UNROLL, roomy=True)
 
             if self.kernel_rows:
-                for line in range(self.kernel_rows):
-                    sums = add(line, 0, sums)
+                for row in range(self.kernel_rows):
+                    sums = add(row, 0, sums)
             else:
                 with e.loop(0, n["kernel_height"], 1, sums) as line:
                     with e.loop(0, n["runs"], 1, line.values) as run:

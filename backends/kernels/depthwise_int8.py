@@ -287,13 +287,13 @@ class _Band:
 
 def weave(e: Emitter, rows: Sequence[Vector]) -> list[Vector]:
     """Four rows of bytes as four vectors of quads, one of a byte of each row to a lane."""
-    pairs = [_unpack(e, rows[i], rows[i + 1], half) for half in range(2) for i in (0, 2)]
+    pairs = [unpack(e, rows[i], rows[i + 1], half) for half in range(2) for i in (0, 2)]
     words = [e.bits(pair, DType.I16) for pair in pairs]
-    quads = [_unpack(e, words[v // 2 * 2], words[v // 2 * 2 + 1], v % 2) for v in range(QUAD)]
+    quads = [unpack(e, words[v // 2 * 2], words[v // 2 * 2 + 1], v % 2) for v in range(QUAD)]
     return [e.bits(quad, DType.I32) for quad in quads]
 
 
-def _unpack(e: Emitter, a: Vector, b: Vector, half: int) -> Vector:
+def unpack(e: Emitter, a: Vector, b: Vector, half: int) -> Vector:
     """The elements of a and b in turns, from the low (0) or the high (1) half of every 16 bytes."""
     block = 16 // a.dtype.bytes
     places = [

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+from nascompiler.backends.kernels.depthwise_int8 import unpack
+from nascompiler.backends.kernels.dots import SIGN
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.requantize import Requantization, round_block
@@ -19,6 +21,13 @@ from nascompiler.ir.types import DType
 
 TABLE = 256
 """Entries of a table, one for each byte."""
+
+BYTES = 16
+"""Bytes of a vector on ARM."""
+
+_LEAST = 2**23
+"""From here on floats are integers; _HIGH is the upper half of its bits, in the lower are those of what is added."""
+_HIGH = 0x4B00
 
 _WORDS = 64
 """Pairs of entries in the two registers that one permutation takes."""
@@ -67,8 +76,7 @@ class BinaryInt8(Kernel):
         factors = [e.broadcast(p["factors"] + i, size) for i in range(2 if self.operation == "add" else 1)]
 
         def numbers(pointer: Pointer, zero_point: Vector) -> list[Vector]:
-            values = (e.load(pointer + i, size) for i in range(0, self.block, size))
-            return [e.convert(e.convert(v, DType.I32) - zero_point, DType.F32) for v in values]
+            return numbers_of_bytes(e, pointer, zero_point, self.block)
 
         def combine(a: Vector, b: Vector) -> Vector:
             if self.operation == "add":
@@ -130,18 +138,38 @@ class Requantize(_Unary):
         inverse = e.broadcast(p["factors"] + 1, size) if self.x_dtype.is_float else factor
 
         def scaled(x: Vector) -> Vector:
-            if not self.x_dtype.is_float:
-                return e.convert(e.convert(x, DType.I32) - zero_point, DType.F32) * factor
             x = quotient(e, x, factor, inverse)
             if e.isa.architecture == "aarch64" and self.block == 4 * e.isa.lanes:
                 return x  # the conversion to integers makes zero of NaN
             return e.select(x.greater(0), x, 0.0) + e.select(x.less(0), x, 0.0)  # NaN is neither
 
         def body(at: Number) -> None:
-            values = [scaled(e.load(p["x"] + at + i, size)) for i in range(0, self.block, size)]
+            if self.x_dtype.is_float:
+                values = [scaled(e.load(p["x"] + at + i, size)) for i in range(0, self.block, size)]
+            else:
+                values = [x * factor for x in numbers_of_bytes(e, p["x"] + at, zero_point, self.block)]
             e.store(finish(values), p["result"] + at)
 
         return body
+
+
+def numbers_of_bytes(e: Emitter, pointer: Pointer, zero_point: Vector, count: int) -> list[Vector]:
+    """`count` bytes less their zero point [lanes, int32] as float32, in vectors.
+
+    On ARM, where conversions are slow, bytes become the low bits of floats of 2 ** 23 and more, from which that is
+    taken away with the zero point.
+    """
+    lanes = min(count, e.isa.lanes)
+    if e.isa.architecture != "aarch64" or count != BYTES:
+        values = (e.load(pointer + i, lanes) for i in range(0, count, lanes))
+        return [e.convert(e.convert(v, DType.I32) - zero_point, DType.F32) for v in values]
+    x = e.load(pointer, count)
+    unsigned = x ^ SIGN if pointer.dtype.is_signed else x
+    zero, high = e.constant(0, count, x.dtype), e.constant(_HIGH, count // 2, DType.I16)
+    words = [e.bits(unpack(e, unsigned, zero, half), DType.I16) for half in range(2)]
+    floats = [e.bits(unpack(e, word, high, half), DType.F32) for word in words for half in range(2)]
+    lowest = e.convert(zero_point, DType.F32) + (_LEAST + (SIGN if pointer.dtype.is_signed else 0))
+    return [f - lowest for f in floats]
 
 
 def quotient(e: Emitter, x: Vector, y: Vector, inverse: Vector) -> Vector:

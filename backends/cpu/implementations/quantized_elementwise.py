@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import prod
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.quantized_product import BYTES
 from nascompiler.backends.cpu.kernel_call import KernelCall
-from nascompiler.backends.cpu.requantization import requantization, requantization_sizes
+from nascompiler.backends.cpu.requantization import for_small_results, requantization, requantization_sizes
 from nascompiler.backends.kernels.elementwise_int8 import BinaryInt8, Dequantize, Lookup, Requantize, block_of
 from nascompiler.backends.target import Target
 from nascompiler.ir.dialects.qnn import arithmetic
@@ -21,6 +21,9 @@ CHUNK_ELEMENTS = 1 << 15
 """Fewer elements than this are done sooner than another thread wakes up."""
 
 MOST_CHUNKS = 8
+
+MOST = 255
+"""What bytes are at most, less their zero point."""
 
 
 @implements("qnn.add", "qnn.mul")
@@ -40,12 +43,13 @@ def binary(call: KernelCall, target: Target) -> Sequence[Implementation]:
         factors = np.asarray([arithmetic.ratio(call[f"{name}_scale"], call["scale"]) for name in "ab"])
     else:
         factors = arithmetic.multipliers(call["a_scale"], np.asarray([call["b_scale"]], np.float32), call["scale"])
+    largest = MOST * float(factors.sum()) if operation == "add" else MOST**2 * float(factors[0])
     kernel = BinaryInt8(
         isa=target.isa,
         operation=operation,
         a_dtype=a.dtype,
         b_dtype=b.dtype,
-        requantization=requantization(call),
+        requantization=for_small_results(call, requantization(call), target.isa, largest),
         block=block_of(target.isa, columns),
         broadcast=not same,
     )
@@ -89,7 +93,9 @@ def conversion(call: KernelCall, target: Target) -> Sequence[Implementation]:
     if call.op == "qnn.dequantize":
         kernel = Dequantize(target.isa, block, x.dtype)
     else:
-        kernel = Requantize(target.isa, block, x.dtype, requantization(call))
+        largest = inf if x.dtype.is_float else MOST * float(factors[0])
+        kind = for_small_results(call, requantization(call), target.isa, largest)
+        kernel = Requantize(target.isa, block, x.dtype, kind)
         sizes |= requantization_sizes(call)
     constants = _constant({"factors": np.asarray(factors, np.float32)})
     return [Implementation("int8", kernel, {"x": 0}, constants, sizes, _chunks(count))]

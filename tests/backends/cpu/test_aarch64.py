@@ -15,7 +15,7 @@ from nascompiler.backends.kernels.numba_object import emit_object
 from nascompiler.backends.target import parse_target
 from nascompiler.ir import DType, Graph
 from tests.backends.cpu.implementations.test_quantized_depthwise import convolution
-from tests.backends.cpu.implementations.test_quantized_elementwise import pair, table
+from tests.backends.cpu.implementations.test_quantized_elementwise import operation, pair, table
 from tests.backends.cpu.implementations.test_quantized_pooling import pool
 from tests.backends.cpu.implementations.test_quantized_product import Layer
 from tests.backends.cpu.test_candidates import Case, cases
@@ -73,6 +73,11 @@ def _graphs() -> list[Graph]:
         convolution((1, 9, 10, 3), (3, 3), features=32, strides=(2, 2), padding=(1, 1, 1, 1), zero_point=-128),
         convolution((1, 6, 7, 5), (2, 3), features=16, padding=(1, 0, 0, 1), dilation=(1, 2)),
         pair("qnn.add", ((1, 3, 3, 7), DType.I8), ((1, 3, 3, 7), DType.I8), DType.I8, "relu"),
+        pair("qnn.mul", ((1, 5, 3, 24), DType.U8), ((1, 1, 1, 24), DType.I8), DType.I8, "none"),
+        *(
+            operation("qnn.requantize", ((1, 512), x), x_scale=0.5, x_zero_point=3, scale=1.0, zero_point=zero, dtype=x)
+            for x, zero in ((DType.I8, 7), (DType.I8, -6), (DType.U8, 130))
+        ),
         table((1, 3, 3, 7), DType.I8, DType.U8),
         *(Layer(23, k, 32, zero_point=zero, halves=True).graph(0) for k, zero in ((16, -128), (24, 7), (64, 2))),
         Layer(23, 36, 48, result=DType.U8, zero_point=0, halves=True, activation="relu6").graph(0),
