@@ -20,6 +20,12 @@ from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.ir.types import Array, DType
 
+LINE = 16
+"""Numbers in a line of memory."""
+
+TOUCHED = 4
+"""Lines of memory that are touched between two branches."""
+
 Taps = Sequence[Sequence[int]]
 """For each column of a tile, the kernel columns that meet the image there."""
 
@@ -85,7 +91,8 @@ class Depthwise(Kernel):
     rows, which are one or two. In a part, `band` rows, a multiple, of a `block` of vectors of channels come before the
     next block: so many that pixels are read again while they are near, so few that their taps are as well. `pooled`
     [images, channels] gets the means of the result over all pixels; a part then has all rows, and the workspace a
-    vector for each image and vector of channels.
+    vector for each image and vector of channels. When `touched`, the lines of memory that a tile reads are all touched
+    first, in the order of their addresses, which is what prefetchers foresee.
     """
 
     row: Row
@@ -94,6 +101,7 @@ class Depthwise(Kernel):
     pooled: bool = False
     rectified: bool = False
     rows: int = 1
+    touched: bool = False
 
     name: ClassVar[str] = "depthwise_f32"
 
@@ -157,6 +165,9 @@ class Depthwise(Kernel):
         first_pixel = (image * n["result_height"] + row) * n["result_width"]
 
         def tile(column: Number, taps: Taps, known: Number) -> None:
+            if self.touched:
+                pixels = line + e.index(column) * self.row.strides[1] * channels
+                self._touch(e, pixels, (n["width"] * channels, top, n["height"]), channels, taps)
             with e.loop(*vectors) as vector:
                 channel = e.smaller(vector.index * lanes, channels - lanes)
                 weight = p["weight"] + vector.index * (weights * lanes)
@@ -179,6 +190,19 @@ class Depthwise(Kernel):
                     e.store(e.load(place, lanes) + added, place)
 
         each_tile(e, self.row, n["result_width"], tile)
+
+    def _touch(
+        self, e: Emitter, start: Pointer, lines: tuple[Index, Index, Index], channels: Index, taps: Taps
+    ) -> None:
+        """Read one number of every line of memory of the image that a tile meets; arguments as of `convolve_rows`."""
+        pitch, top, height = lines
+        rows = self.row.kernel[0] + (self.rows - 1) * self.row.strides[0]
+        places = [self.row.place(column, k) for column, ks in enumerate(taps) for k in ks]
+        first, last = kernel_rows(e, self.row, top, height, rows)
+        with e.loop(first, last) as y:
+            pixels = start + y.index * self.row.dilation[0] * pitch
+            with e.loop(channels * min(places), channels * (max(places) + 1), LINE, unroll=TOUCHED) as place:
+                e.touch(pixels + place.index)
 
 
 def convolve_rows(

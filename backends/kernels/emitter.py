@@ -571,6 +571,13 @@ class Emitter:
         function = self.declare("llvm.prefetch.p0", ir.FunctionType(ir.VoidType(), [_ADDRESS, _I32, _I32, _I32]))
         self.builder.call(function, [pointer.address, *(ir.Constant(_I32, v) for v in (0, level, 1))])
 
+    def touch(self, pointer: Pointer) -> None:
+        """Read an element for nothing but that its line of memory comes near, after those that were touched before."""
+        # LLVM leaves a read alone that others may order their own by; it is a load like any other
+        self.builder.load_atomic(
+            pointer.address, "monotonic", pointer.dtype.bytes, typ=ir.IntType(8 * pointer.dtype.bytes)
+        )
+
     def _intrinsic(self, name: str, *operands: Vector) -> Vector:
         type = operands[0].value.type
         function = self.declare(name, ir.FunctionType(type, [type] * len(operands)))

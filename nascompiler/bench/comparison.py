@@ -16,6 +16,8 @@ import numpy as np
 from nascompiler.backends.manifest import Manifest
 from nascompiler.backends.measure import Environment, Kind, Latency, environment
 from nascompiler.backends.measure.lease import device_lease
+from nascompiler.backends.target import parse_target
+from nascompiler.bench.estimated import check_options, estimate_artifact
 from nascompiler.bench.session import random_arrays
 from nascompiler.bench.turns import Worker, measure_in_turns
 
@@ -65,9 +67,14 @@ def compare_artifacts(
 ) -> Comparison:
     """Measure two artifacts with the same inputs in `rounds` bursts each, in turns.
 
-    Raises DeviceError when one cannot run on this machine, ModelError when one is damaged.
+    Artifacts for a core that is not here are estimated: emulation has no times. Raises DeviceError when one cannot run
+    on this machine, ModelError when one is damaged.
     """
     manifest = Manifest.read(Path(first))
+    target = parse_target(manifest.target)
+    if target.is_emulated:
+        check_options(threads, (), target)
+        return _estimated(Path(first), Path(second))
     with tempfile.TemporaryDirectory(prefix="nascompiler-bench-") as scratch:
         inputs = Path(scratch) / "inputs.npz"
         np.savez(inputs, allow_pickle=False, **random_arrays(manifest, seed))
@@ -78,6 +85,12 @@ def compare_artifacts(
         ]
         with device_lease(purpose="comparing artifacts"):
             return _measured(workers, threads, rounds, burst_ms)
+
+
+def _estimated(*folders: Path) -> Comparison:
+    """The estimates of two artifacts, which are the same whenever they are asked for."""
+    (first, model), (second, _) = (estimate_artifact(folder, Manifest.read(folder)) for folder in folders)
+    return Comparison(first, second, first.median_ns / second.median_ns, 0.0, 1, 1, model)
 
 
 def _measured(workers: Sequence[Worker], threads: int, rounds: int, burst_ms: float) -> Comparison:

@@ -12,6 +12,7 @@ from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.measure import Kind
 from nascompiler.backends.store import Measurements, Outcome, Row, Store, Tuning
 from nascompiler.backends.target import parse_target
+from nascompiler.bench.comparison import compare_artifacts
 from nascompiler.bench.estimated import estimate_artifact, joined
 from nascompiler.ir import Builder, DType, Graph, TensorType
 from nascompiler.search.latency import latency_source
@@ -51,6 +52,19 @@ def test_bench_of_an_artifact_is_the_sum_of_its_calls(tmp_path, monkeypatch):
         bench(tmp_path / "made", threads=2)
     with pytest.raises(DeviceError, match="no estimates of onnxruntime"):
         bench(tmp_path / "made", against=["onnxruntime"])
+
+
+def test_two_artifacts_are_compared_by_their_estimates(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASCOMPILER_CACHE", str(tmp_path / "cache"))
+    compile(network(32), target=A72, output=tmp_path / "wide")
+    compile(network(16), target=A72, output=tmp_path / "narrow")
+    found = compare_artifacts(tmp_path / "wide", tmp_path / "narrow")
+    assert {found.first.kind, found.second.kind} == {Kind.ESTIMATED}
+    assert found.decided
+    assert found.ratio == found.first.median_ns / found.second.median_ns > 1
+    assert compare_artifacts(tmp_path / "wide", tmp_path / "narrow").ratio == found.ratio
+    with pytest.raises(DeviceError, match="of one thread"):
+        compare_artifacts(tmp_path / "wide", tmp_path / "narrow", threads=2)
 
 
 def test_what_is_estimated_once_is_known(tmp_path, monkeypatch):

@@ -118,3 +118,25 @@ def test_from_a_space_to_a_measured_artifact(tmp_path: Path) -> None:
     assert all(stage.held_out is not None for stage in result.stages)
     assert result.stages[-1].latency is not None
     assert result.stages[-1].latency.kind is Kind.MEASURED
+
+
+@pytest.mark.emulated
+@pytest.mark.slow  # everything is trained, compiled, estimated and run in an emulator
+def test_for_a_core_that_is_not_here(tmp_path: Path) -> None:
+    found: list[str] = []
+    result = api.codesign(
+        "mnasnet-glyphs",
+        "digits",
+        tmp_path / "out",
+        "50us",
+        target="arm:cortex-a76",
+        recipe=replace(recipe_for("default", load_dataset("digits")), epochs=1),
+        resolution=32,
+        search={"trials": 2, "top": 1},
+        adapt={"step": 0.2, "decay": 1.0, "steps": 3},
+        on_stage=found.append,
+    )
+    assert found == list(STAGES)
+    latencies = [stage.latency for stage in result.stages]
+    assert {latency.kind for latency in latencies if latency is not None} == {Kind.ESTIMATED}
+    result.check()

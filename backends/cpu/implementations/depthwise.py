@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.tiling import Window
 from nascompiler.backends.kernels.depthwise import Depthwise, Row
 from nascompiler.backends.target import Target
-from nascompiler.ir.types import Array
+from nascompiler.ir.types import Array, DType
 
 CHUNKS = 8
 """Parts that threads share; few enough that a part is worth the hand-over."""
@@ -55,11 +56,12 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
         for order, (band, block) in reversed(orders.items()) if streams else orders.items():
             halves = 1 if pooled or height < HALVED_FROM else 2
             channel_parts = 1 if order == "rows outside" else min(-(-vectors // block), CHUNKS // halves)
+            touched = order == "rows outside" and streams and _pays_to_touch(window, target, rows, row)
             row_parts = 1 if pooled else min(-(-CHUNKS // (channel_parts * window.batch)), height // rows)
             found.append(
                 Implementation(
                     variant=f"tile {rows}x{row.columns}x{lanes}, {order}",
-                    kernel=kernel,
+                    kernel=replace(kernel, touched=touched),
                     operands={"x": 0, **({"residual": 3} if residual else {})},
                     constants=_constants(row),
                     sizes={
@@ -94,6 +96,19 @@ def _tiles(window: Window, target: Target, lanes: int) -> list[tuple[int, Row]]:
         if height % 2 == 0 or height > BAND:
             found.reverse()
     return [(rows, row) for rows, row in found if row is not None]
+
+
+def _pays_to_touch(window: Window, target: Target, rows: int, row: Row) -> bool:
+    """Whether what a tile reads stays in the nearest cache between being touched and being read.
+
+    All channels of neighbouring pixels are one piece of memory, but are read as many short ones. Processors of the host
+    foresee that; the model of a core on ARM does not.
+    """
+    if target.isa.architecture != "aarch64":
+        return False
+    height = window.kernel[0] + (rows - 1) * window.strides[0]
+    width = row.place(row.columns - 1, window.kernel[1] - 1) + 1
+    return height * width * window.channels * DType.F32.bytes <= target.host.l1_data_bytes * 6 // 10
 
 
 def _cut(window: Window, target: Target, lanes: int, rows: int) -> Row | None:
