@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import os
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import SimpleQueue
 
 from nascompiler import __version__
 from nascompiler.backends.artifact import AFTER
@@ -14,6 +18,7 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.manifest import Manifest
 from nascompiler.backends.measure import Environment, Kind, Latency
+from nascompiler.backends.measure.kernels import KernelMeasurer
 from nascompiler.backends.measure.latency import LayerTime
 from nascompiler.backends.measure.timing import kernel_measurer, new_session
 from nascompiler.backends.predict import layer_time, timed_calls
@@ -23,6 +28,9 @@ from nascompiler.ir.cost import node_cost
 from nascompiler.ir.files import load
 from nascompiler.ir.graph import Node
 from nascompiler.ir.labels import node_labels
+
+MOST_PROCESSES = 8
+"""Each holds the weights of all calls that are estimated."""
 
 
 def estimate_artifact(
@@ -57,20 +65,61 @@ def _rows(
     taken = {key: _variant(KernelCall.of(nodes[0]), manifest) for key, nodes in calls.items()}
     tunings = {key: tuning for key, tuning in known.tunings(calls, target.timing_fingerprint).items() if tuning.fresh}
     missing = [key for key, variant in taken.items() if _row(tunings.get(key), variant, manifest) is None]
-    if missing:
-        made = [KernelCall.of(calls[key][0]) for key in missing]
-        with kernel_measurer(with_random_constants(call_graph(made)), target) as measurer:
-            for key, call in zip(missing, made, strict=True):
-                schedules = {METASCHEDULE: manifest.schedules[call.text]} if taken[key] == METASCHEDULE else None
-                only = [] if schedules else [taken[key]]
-                tuning = joined(tunings.get(key), measurer.measure(key, 0.0, only=only, schedules=schedules))
-                if not tuning.measured:
-                    listed = "; ".join(f"{row.outcome.value}: {row.detail}" for row in tuning.rows)
-                    raise DeviceError(f"no estimate of {key} by {taken[key]}: {listed}")
-                known.stores[0].add(key, session, tuning)
-                tunings[key] = tuning
+    wanted = {key: _Wanted.of(KernelCall.of(calls[key][0]), taken[key], manifest) for key in missing}
+    with closing(_estimated(wanted, target)) as estimates:
+        for key, new in estimates:
+            tuning = joined(tunings.get(key), new)
+            if not tuning.measured:
+                listed = "; ".join(f"{row.outcome.value}: {row.detail}" for row in tuning.rows)
+                raise DeviceError(f"no estimate of {key} by {taken[key]}: {listed}")
+            known.stores[0].add(key, session, tuning)
+            tunings[key] = tuning
     found = {key: _row(tunings[key], variant, manifest) for key, variant in taken.items()}
     return {key: row for key, row in found.items() if row is not None}
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """A call, and the variant of it that is to be estimated, with its schedule where it has one."""
+
+    call: KernelCall
+    only: list[str]
+    schedules: dict[str, str] | None
+
+    @classmethod
+    def of(cls, call: KernelCall, variant: str, manifest: Manifest) -> _Wanted:
+        if variant == METASCHEDULE:
+            return cls(call, [], {METASCHEDULE: manifest.schedules[call.text]})
+        return cls(call, [variant], None)
+
+
+def _estimated(wanted: Mapping[str, _Wanted], target: Target) -> Generator[tuple[str, Tuning]]:
+    """The estimates of calls by their keys, by as many processes as there are processors; those of most work first."""
+    if not wanted:
+        return
+    graph = with_random_constants(call_graph([each.call for each in wanted.values()]))
+    work = {KernelCall.of(node).key: node_cost(node).macs or 0 for node in graph.nodes}
+    count = min(len(os.sched_getaffinity(0)), len(wanted), MOST_PROCESSES)
+    with ExitStack() as stack:
+        free: SimpleQueue[KernelMeasurer] = SimpleQueue()
+        for _ in range(count):
+            free.put(stack.enter_context(kernel_measurer(graph, target)))
+        pool = stack.enter_context(ThreadPoolExecutor(count))
+
+        def estimate(key: str) -> tuple[str, Tuning]:
+            measurer, each = free.get(), wanted[key]
+            try:
+                return key, measurer.measure(key, 0.0, only=each.only, schedules=each.schedules)
+            finally:
+                free.put(measurer)
+
+        begun = [pool.submit(estimate, key) for key in sorted(wanted, key=lambda key: -work.get(key, 0))]
+        try:
+            for made in as_completed(begun):
+                yield made.result()
+        finally:
+            for made in begun:
+                made.cancel()
 
 
 def _variant(call: KernelCall, manifest: Manifest) -> str:
