@@ -66,6 +66,16 @@ def _graphs() -> list[Graph]:
             padding=(1, 1, 2, 2),
             activation="hard_swish",
         ),
+        # larger than a second-level cache: its lines of memory are touched first
+        _fused(
+            generator,
+            "cpu.depthwise_conv2d",
+            (1, 73, 70, 20),
+            (3, 3, 1, 20),
+            (20,),
+            strides=(2, 2),
+            padding=(1, 0, 1, 1),
+        ),
         Layer(9, 13, 30).graph(0),
         Layer(1, 40, 10, x=DType.U8, result=DType.U8, activation="hard_swish").graph(1),
         convolution((1, 9, 10, 22), (3, 3), strides=(2, 2), padding=(1, 1, 1, 1), activation="relu"),
