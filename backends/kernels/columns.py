@@ -89,7 +89,7 @@ def pack_columns(name: str, weight: Array, bias: Array, lanes: int, *, short: bo
         return {name: panels.pack(weight), **arrays}
     largest = np.abs(weight).max(axis=0).astype(np.float64)
     scale = np.where(largest > 0, largest, 1) / _LARGEST
-    packed: Array = panels.pack(np.rint(weight / scale).astype(np.int32)).reshape(-1, lanes)
+    packed: Array = panels.pack(np.rint(weight.astype(np.float64) / scale).astype(np.int32)).reshape(-1, lanes)
     upper, lowest = np.right_shift(packed, 8).astype(np.int16), np.bitwise_and(packed, 0xFF).astype(np.uint8)
     joined = np.concatenate([upper.view(np.uint8), lowest], axis=1).reshape(-1).view(np.int8)
     return {name: joined, f"{name}_scale": np.pad(scale.astype(np.float32), missing), **arrays}
