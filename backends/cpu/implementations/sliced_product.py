@@ -22,7 +22,6 @@ from nascompiler.backends.kernels.tiles import TILE_ROWS, tile_configuration
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
-
 KEPT, KEPT_SHARED = 2, 16
 """Weights up to this part of the second-level cache are read again for each pair of tiles of rows. Threads that all
 read all weights wait for each other: they share panels, and each stages all rows, before weights are that many.
