@@ -12,7 +12,7 @@ import numpy as np
 
 from nascompiler.ir import DType, Graph, Node, Value
 from nascompiler.ir.constant import Constant
-from nascompiler.ir.types import TensorType
+from nascompiler.ir.types import Dim, Quantization, TensorType
 from nascompiler.passes.quantization.forms import Form, form_of, parameters_of
 from nascompiler.passes.quantization.plan import Plan, make_plan
 from nascompiler.passes.quantization.preparation import prepare
@@ -55,6 +55,14 @@ def _zeros(type: TensorType) -> Constant:
     return Constant.lazy(type, lambda: np.zeros(type.static_shape, type.dtype.numpy))
 
 
+_UNIT = Quantization.per_tensor(1.0)
+
+
+def _typed(shape: tuple[Dim, ...] | None, dtype: DType) -> TensorType:
+    """The type of a result, which is known without asking the op: the float network has its shape."""
+    return TensorType(shape, dtype, None if dtype.is_float else _UNIT)
+
+
 class _Structure:
     def __init__(self, graph: Graph, plan: Plan, dtype: DType) -> None:
         self.source, self.plan, self.dtype = graph, plan, dtype
@@ -89,7 +97,9 @@ class _Structure:
             dtype = self.plan.values.get(value, self.dtype)
             if value.is_constant:
                 return self._constant(value.type.static_shape, dtype)
-            made = self.graph.insert("qnn.quantize", (self._as_float(value),), {"scale": 1.0, "dtype": dtype})
+            attributes = {"scale": 1.0, "dtype": dtype}
+            types = [_typed(value.type.shape, dtype)]
+            made = self.graph.insert("qnn.quantize", (self._as_float(value),), attributes, types=types)
             self.integers[value] = made.result
         return self.integers[value]
 
@@ -149,6 +159,7 @@ class _Structure:
         names = [v.name for v in last.results]
         if len(names) == 1:  # as quantising names it
             names = [names[0] or node.results[0].name]
-        made = self.graph.insert(name, operands, attributes, names=names, origin=node.origin)
+        types = None if form is Form.PASSIVE else [_typed(end.type.shape, attributes.get("dtype", wanted or self.dtype))]
+        made = self.graph.insert(name, operands, attributes, names=names, origin=node.origin, types=types)
         for old, new in zip(last.results, made.results, strict=True):
             (self.floats if new.type.dtype is DType.F32 else self.integers)[old] = new
