@@ -7,6 +7,7 @@ in float32 is rounded to nearest even; no two of them may be contracted into a f
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ _HALF = np.float32(0.5)
 _SIXTH = np.float32(1 / 6)
 
 
+@cache
 def limits(dtype: DType) -> tuple[int, int]:
     """The least and the greatest integer of a type."""
     info = np.iinfo(dtype.numpy.name)
