@@ -12,6 +12,7 @@ import argparse
 import gc
 import statistics
 import time
+from itertools import pairwise
 
 from nascompiler import spaces
 from nascompiler.backends.tpu.machine import parse_machine
@@ -44,7 +45,7 @@ def main() -> None:
         time_network(integer, machine)
         marks.append(time.perf_counter())
         gc.enable()
-        rows.append([1e3 * (end - start) for start, end in zip(marks, marks[1:], strict=False)])
+        rows.append([1e3 * (end - start) for start, end in pairwise(marks)])
     measured = rows[WARM_UP:]
     print(f"{len(measured)} candidates of {options.space} on {machine}, ms: least, lower quartile, median")
     columns = [*zip(*measured, strict=True), [sum(row) for row in measured]]

@@ -13,8 +13,8 @@ from nascompiler.passes.infrastructure.registry import register_pass
 class EliminateCommonSubexpressions(Pass):
     """Merges nodes that apply the same op with the same attributes to the same operands, and constants that are equal.
 
-    Constants are compared by content, lazy ones that nobody has looked at by what makes them. Nodes of the `arch` dialect stay: two equal ones get weights of their own when
-    they are expanded.
+    Constants are compared by content, lazy ones that nobody has looked at yet by being the same one. Nodes of the
+    `arch` dialect stay: two equal ones get weights of their own when they are expanded.
     """
 
     def run(self, graph: Graph, context: PassContext) -> None:

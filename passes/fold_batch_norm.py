@@ -138,9 +138,7 @@ def _remade(builder: Builder, layer: Node, x: Value, factor: Wide, bias: Callabl
 def _scaled_outputs(builder: Builder, layer: Node, factor: Wide, shift: Wide) -> Value:
     """The layer whose results are those of `layer` times a factor, plus a shift, for each output channel."""
     bias = _bias(layer)
-    return _remade(
-        builder, layer, layer.operands[0], _output_factors(layer, factor), lambda: bias() * factor + shift
-    )
+    return _remade(builder, layer, layer.operands[0], _output_factors(layer, factor), lambda: bias() * factor + shift)
 
 
 def _bias(layer: Node) -> Callable[[], Wide]:

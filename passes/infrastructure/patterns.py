@@ -108,9 +108,7 @@ def _may_fit(pattern: Pattern, value: Value) -> bool:
             if len(operands) < len(wanted):
                 return False
             if not all(map(_may_fit, wanted, operands)) and not (
-                len(operands) == 2
-                and node.op.has(Trait.COMMUTATIVE)
-                and all(map(_may_fit, wanted, reversed(operands)))
+                len(operands) == 2 and node.op.has(Trait.COMMUTATIVE) and all(map(_may_fit, wanted, reversed(operands)))
             ):
                 return False
     return not pattern.constant or value.has_array

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascompiler.ir import Array, DType, Quantization
-from nascompiler.ir.dialects.qnn.arithmetic import limits
+from nascompiler.ir.dialects.qnn.arithmetic import limits, reach
 from nascompiler.ir.errors import UsageError, unknown
 from nascompiler.passes.quantization.ranges import Range
 
@@ -110,4 +110,25 @@ def scales_for_bias(scales: Scales, bias: Array, x_scale: float) -> Scales:
     if scales.size == 1:
         needed = needed.max(initial=0, keepdims=True)
     raised: Scales = np.maximum(scales, needed.astype(np.float32))
+    return raised
+
+
+def scales_for_sums(scales: Scales, weight: Array, bias: Array | None, x: Quantization, x_dtype: DType) -> Scales:
+    """The scales of weights, raised where sums with 16-bit numbers could need more than 32 bits, whatever x is.
+
+    `scales` is [O] or [1], `weight` [..., O] and `bias` [O] are float. A sum of n products is at most reach(x) * (the
+    sum of |w| / scale, and 1 for each of the n that is rounded); it has 31 bits less what bias correction may want.
+    """
+    limit = (1 << 31) * (1 - 1 / 64)
+    magnitudes = np.abs(np.asarray(weight, np.float64)).reshape(-1, weight.shape[-1])
+    farthest = reach(x_dtype, x.zero_point[0])
+    left = limit - farthest * len(magnitudes)
+    if left <= 0:
+        return scales  # no scale makes it fit: the layer stays in float, and says so
+    needed = magnitudes.sum(axis=0) * farthest / left
+    if bias is not None and bias.size == needed.size:
+        needed += np.abs(np.asarray(bias, np.float64)) / (x.scale[0] * left)
+    if scales.size == 1:
+        needed = needed.max(initial=0, keepdims=True)
+    raised: Scales = np.maximum(scales, np.nextafter(needed.astype(np.float32), np.float32(np.inf)))
     return raised

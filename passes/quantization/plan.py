@@ -32,6 +32,8 @@ class Plan:
     """Beyond these limits every consumer of the value saturates: a range need not be wider."""
     kept: frozenset[Node] = frozenset()
     """Nodes that stay in float because they were asked to."""
+    narrowed: frozenset[Node] = frozenset()
+    """Tables whose operand has 16 bits, of which the upper 8 are looked up."""
 
     @property
     def sums(self) -> list[Node]:
@@ -44,6 +46,7 @@ def make_plan(
     *,
     dtype: DType = DType.I8,
     tables: bool = False,
+    byte_tables: bool = False,
     keep_float: Collection[Node] = (),
     wide: Collection[Node] = (),
 ) -> Plan:
@@ -52,7 +55,8 @@ def make_plan(
     `dtype` is the type of activations, i16 that of the activations which nodes in `wide` take and make. Nodes in
     `keep_float` stay in float; their operands and results are still quantised where other nodes need integers. With
     `tables`, hard_swish and hard_sigmoid behind a sum are tables behind a rounding, as accelerators have them, else
-    part of the sum in float32.
+    part of the sum in float32. With `byte_tables` no table has more than 256 entries: what is looked up has 8 bits,
+    whatever else has 16.
     """
     forms = {node: form_of(node) for node in graph.nodes}
     reasons = {node: form for node, form in forms.items() if isinstance(form, str)}
@@ -71,11 +75,25 @@ def make_plan(
     groups = _groups(graph, integer, forms, taken)
     widened = {v for n in wide for v in (*activations(n), *(ends.get(r, r) for r in n.results))}
     types = {v: DType.I16 if widened.intersection(group) else dtype for group in groups for v in group}
+    narrowed: set[Node] = set()
+    if byte_tables:
+        lookups = {n for n in integer if forms[n] is Form.LOOKUP}
+        types |= {v: DType.I8 for group in groups if _only_looked_up(group, lookups, integer, forms) for v in group}
+        narrowed = {n for n in lookups if types[n.operands[0]].bytes == 2}
     values = {v: types[v] for v in taken}
     saturation = _saturation(graph, forms, values)
     limits = {v: saturation[v] for v in taken if saturation[v] != ENDLESS}
     kept = frozenset(keep_float) - {node for node in keep_float if isinstance(forms[node], str)}
-    return Plan(graph, frozenset(integer), absorbed, reasons, values, tuple(groups), limits, kept)
+    return Plan(graph, frozenset(integer), absorbed, reasons, values, tuple(groups), limits, kept, frozenset(narrowed))
+
+
+def _only_looked_up(
+    group: tuple[Value, ...], lookups: set[Node], integer: set[Node], forms: dict[Node, Form | str]
+) -> bool:
+    """Whether values that share a scale are wanted by tables alone, maybe after they were moved."""
+    users = [user for value in group for user in value.users]
+    moving = {u for u in users if u in integer and forms[u] is Form.PASSIVE and set(u.results) <= set(group)}
+    return not any(v.is_output for v in group) and all(u in lookups or u in moving for u in users)
 
 
 def absorbed_end(value: Value, absorbed: dict[Node, Node]) -> Value:

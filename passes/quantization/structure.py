@@ -21,18 +21,25 @@ STRUCTURE = "structure-only"
 """The attribute of a graph whose constants mean nothing."""
 
 
-def integer_structure(graph: Graph, dtype: DType = DType.I8, *, whole: bool = False) -> Graph:
+def integer_structure(
+    graph: Graph,
+    dtype: DType = DType.I8,
+    *,
+    weight_dtype: DType = DType.I8,
+    byte_tables: bool = False,
+    whole: bool = False,
+) -> Graph:
     """The graph that quantising a float network would give, but for scales, zero points and the values of constants.
 
-    `dtype` is that of activations. With `whole`, what makes the network's outputs is integer too where it can be, and
-    is dequantised at the very end; without it, it stays in float as no integer node wants it. Raises UsageError as
-    `prepare` does.
+    `dtype` is that of activations; `weight_dtype` and `byte_tables` as in `quantizer.Settings`. With `whole`, what
+    makes the network's outputs is integer too where it can be, and is dequantised at the very end; without it, it
+    stays in float as no integer node wants it. Raises UsageError as `prepare` does.
     """
     prepared = prepare(graph)
     if whole:
         _want_outputs(prepared)
-    plan = make_plan(prepared, dtype=dtype)
-    return _Structure(prepared, plan, dtype).run()
+    plan = make_plan(prepared, dtype=dtype, byte_tables=byte_tables)
+    return _Structure(prepared, plan, dtype, weight_dtype).run()
 
 
 def _want_outputs(graph: Graph) -> None:
@@ -64,8 +71,8 @@ def _typed(shape: tuple[Dim, ...] | None, dtype: DType) -> TensorType:
 
 
 class _Structure:
-    def __init__(self, graph: Graph, plan: Plan, dtype: DType) -> None:
-        self.source, self.plan, self.dtype = graph, plan, dtype
+    def __init__(self, graph: Graph, plan: Plan, dtype: DType, weight_dtype: DType) -> None:
+        self.source, self.plan, self.dtype, self.weight_dtype = graph, plan, dtype, weight_dtype
         self.graph = Graph(graph.name)
         self.graph.attributes = {**graph.attributes, STRUCTURE: True}
         self.floats: dict[Value, Value] = {}
@@ -135,7 +142,7 @@ class _Structure:
         if form is Form.SUM and node.op.name != "nn.matmul":
             weight = node.operands[1].type.static_shape
             features = end.type.static_shape[-1]
-            operands = [self._as_integer(node.operands[0]), self._constant(weight, DType.I8)]
+            operands = [self._as_integer(node.operands[0]), self._constant(weight, self.weight_dtype)]
             operands += [self._constant((features,), DType.F32), self._constant((features,), DType.I32)]
             function = "none" if activation is None else activation.op.name.removeprefix("nn.")
             attributes = {**own, "x_scale": 1.0, "activation": function, **common}
@@ -150,6 +157,9 @@ class _Structure:
             attributes = {**own, "x_scale": 1.0, **common}
         elif form is Form.LOOKUP:
             x = self._as_integer(node.operands[0])
+            if node in self.plan.narrowed:
+                index = {"x_scale": 1.0, "scale": 1.0, "dtype": DType.I8}
+                x = self.graph.insert("qnn.requantize", (x,), index, origin=node.origin).result
             operands = [x, self._constant((1 << 8 * x.type.dtype.bytes,), wanted or self.dtype)]
             attributes = {"x_scale": 1.0, "scale": 1.0, "function": node.op.name, "parameters": parameters_of(node)}
             name = "qnn.lookup"
@@ -159,7 +169,9 @@ class _Structure:
         names = [v.name for v in last.results]
         if len(names) == 1:  # as quantising names it
             names = [names[0] or node.results[0].name]
-        types = None if form is Form.PASSIVE else [_typed(end.type.shape, attributes.get("dtype", wanted or self.dtype))]
+        types = (
+            None if form is Form.PASSIVE else [_typed(end.type.shape, attributes.get("dtype", wanted or self.dtype))]
+        )
         made = self.graph.insert(name, operands, attributes, names=names, origin=node.origin, types=types)
         for old, new in zip(last.results, made.results, strict=True):
             (self.floats if new.type.dtype is DType.F32 else self.integers)[old] = new

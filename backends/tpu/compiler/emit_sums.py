@@ -150,7 +150,8 @@ class _Sum:
         self.parameters, self.finish, self.part = parameters, finish, part
         self.x, self.write = work.reads[0], work.write
         self.scatter = mapping.patch != (1, 1)
-        plain = made.window == Window() and self.x.is_even
+        image = (self.x.geometry.height, self.x.geometry.width)  # less than the grid where it is padded at its end
+        plain = made.window == Window() and made.grid == image and self.x.is_even
         self.convolve = not plain
         self.positions = emitter.images(self.write, part) * made.grid[0] * made.grid[1]
         self.flags = self._flags()

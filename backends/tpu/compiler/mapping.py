@@ -49,9 +49,7 @@ class Shape:
         g = work.write.geometry
         x = work.reads[0]
         channels, features = work.group_channels, work.group_features
-        return cls(
-            work.window, work.groups, channels, features, g.height, g.width, x.element, work.weight_element
-        )
+        return cls(work.window, work.groups, channels, features, g.height, g.width, x.element, work.weight_element)
 
     @property
     def macs(self) -> int:

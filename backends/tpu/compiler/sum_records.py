@@ -1,4 +1,4 @@
-"""The instructions of a layer of sums, written by one compiled loop: there are thousands, and search asks for them often.
+"""The instructions of a layer of sums, written by one compiled loop: they are thousands, and search wants them often.
 
 What a layer's tiles are depends on its shape and mapping alone; tables of them are kept, whatever network they are in.
 """
@@ -124,7 +124,15 @@ def _multiply(out: Numbers, count: int, flags: int, piece: Numbers, base: int, s
 
 @kernel
 def _activate(
-    out: Numbers, count: int, state: Numbers, flags: int, block: Numbers, piece: Numbers, base: int, stride: int, at: int
+    out: Numbers,
+    count: int,
+    state: Numbers,
+    flags: int,
+    block: Numbers,
+    piece: Numbers,
+    base: int,
+    stride: int,
+    at: int,
 ) -> int:
     count = _configure(out, count, state, 2, _A_PARAMETERS, at)
     scatter = flags & _SCATTER != 0
@@ -188,9 +196,7 @@ def write_sum(
                     own = flags | (_NEW_TILE if index == 0 else 0) | (_ACCUMULATE if first_row else 0)
                     count = _multiply(out, count, own, found[index], base, read[1], first_row)
                     if single:  # drained at once: nothing is added to it
-                        count = _activate(
-                            out, count, state, act_flags, block, found[index], place, write[1], at
-                        )
+                        count = _activate(out, count, state, act_flags, block, found[index], place, write[1], at)
             if not single:
                 for index in range(pieces):
                     count = _activate(out, count, state, act_flags, block, found[index], place, write[1], at)

@@ -1,0 +1,33 @@
+"""How many bits activations and weights have: four modes, which multipliers of 8 bits run at full, half and quarter
+speed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nascompiler.ir import DType
+from nascompiler.ir.errors import unknown
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The integer types of activations and of weights."""
+
+    activations: DType = DType.I8
+    weights: DType = DType.I8
+
+
+PRECISIONS = {
+    "int8": Precision(),
+    "int16x8": Precision(activations=DType.I16),
+    "int8x16": Precision(weights=DType.I16),
+    "int16": Precision(DType.I16, DType.I16),
+}
+"""By name, activations first."""
+
+
+def precision_of(name: str) -> Precision:
+    """The mode of that name; raises UsageError for another."""
+    if name not in PRECISIONS:
+        raise unknown("precision", name, PRECISIONS)
+    return PRECISIONS[name]
