@@ -81,7 +81,7 @@ def least(run: Callable[[], object], repeats: int = 10) -> float:
 
 
 Layer = tuple[int, ...]
-"""A convolution as SCALE-Sim describes it: padded height and width, kernel, channels, filters, stride."""
+"""A convolution as SCALE-Sim describes it: height and width with padding, kernel, channels, filters, stride."""
 
 
 def convolutions(graph: Graph) -> list[tuple[str, Node, Layer]]:
@@ -90,11 +90,11 @@ def convolutions(graph: Graph) -> list[tuple[str, Node, Layer]]:
     for node in graph.nodes:
         if node.op.name != "qnn.conv2d" or node["groups"] != 1:
             continue
-        _, height, width, channels = node.operands[0].type.static_shape
-        kernel_height, kernel_width, _, filters = node.operands[1].type.static_shape
-        top, left, bottom, right = node["padding"]
-        padded = (height + top + bottom, width + left + right)
-        layer = (*padded, kernel_height, kernel_width, channels, filters, node["strides"][0])
+        _, height, width, filters = node.result.type.static_shape
+        kernel_height, kernel_width, channels, _ = node.operands[1].type.static_shape
+        stride = node["strides"][0]  # SCALE-Sim rounds sizes up: what no window reaches is left out
+        needed = ((height - 1) * stride + kernel_height, (width - 1) * stride + kernel_width)
+        layer = (*needed, kernel_height, kernel_width, channels, filters, stride)
         found.setdefault(layer, (labels[node], node, layer))
     return list(found.values())
 

@@ -187,7 +187,8 @@ def block_matrix(shape: Shape, mapping: Mapping, block: Block, weights: Weights)
                         channels = slice(group * shape.group_channels, (group + 1) * shape.group_channels)
                         features = slice(group * per_group, (group + 1) * per_group)
                         place[channels, features] = mine[ky, kx, :, features]
-    return matrix.reshape(made.rows(block), made.columns(block))
+    whole: Weights = matrix.reshape(made.rows(block), made.columns(block))
+    return whole
 
 
 def useful_weights(shape: Shape, mapping: Mapping, block: Block, first: int, rows: int) -> int:
