@@ -26,8 +26,8 @@ class Quantize(Pass):
     as the graph takes them. Without `data`, `samples` of seeded noise stand in: good for timing and tests, not for
     accuracy. `calibration` says how ranges are found (see docs/calibration.md), `dtype` is that of activations,
     `weights` that of weights (i8, i16), `byte-tables` keeps tables at 256 entries where activations have 16 bits,
-    `keep-float` and `wide` name nodes that stay in float, or whose activations get 16 bits. For folders of images,
-    accuracy and reports there is `nascompiler quantize`.
+    `whole` computes the outputs in integers as well, `keep-float` and `wide` name nodes that stay in float, or whose
+    activations get 16 bits. For folders of images, accuracy and reports there is `nascompiler quantize`.
     """
 
     data: str = ""
@@ -35,6 +35,7 @@ class Quantize(Pass):
     dtype: str = "i8"
     weights: str = "i8"
     byte_tables: bool = False
+    whole: bool = False
     per_channel: bool = True
     tables: bool = False
     equalize: bool = True
@@ -54,6 +55,7 @@ class Quantize(Pass):
             dtype=_known("dtype", self.dtype, ("i8", "u8", "i16")),
             weight_dtype=_known("weights", self.weights, ("i8", "i16")),
             byte_tables=self.byte_tables,
+            whole=self.whole,
             method=self.calibration,
             per_channel=self.per_channel,
             tables=self.tables,

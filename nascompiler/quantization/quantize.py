@@ -75,13 +75,15 @@ def settings_of(**options: Any) -> Settings:
 
 
 def quantizer_options(precision: str, target: str) -> dict[str, Any]:
-    """What a precision by name means for the settings of a network for a target; a TPU has tables of 256 entries.
+    """What a precision by name means for the settings of a network for a target.
+
+    A TPU has tables of 256 entries, and computes up to the outputs, so that the host need not.
 
     Raises UsageError for an unknown precision.
     """
     bits = precision_of(precision)
-    tables = target.partition(":")[0] == "tpu"
-    return {"dtype": bits.activations, "weight_dtype": bits.weights, "byte_tables": tables}
+    tpu = target.partition(":")[0] == "tpu"
+    return {"dtype": bits.activations, "weight_dtype": bits.weights, "byte_tables": tpu, "whole": tpu}
 
 
 def quantize(graph: Graph, request: Request, *, progress: Progress | None = None) -> QuantizationResult:

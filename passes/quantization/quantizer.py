@@ -47,6 +47,8 @@ class Settings:
     """Of weights: i8 or i16."""
     byte_tables: bool = False
     """Tables of 256 entries alone: what they are looked up by has 8 bits even where activations have 16."""
+    whole: bool = False
+    """What makes the outputs is integer too where it can be."""
     method: str = DEFAULT_METHOD
     """How ranges of activations are found: one of `calibration.METHODS`."""
     weight_method: str = "mse"
@@ -133,7 +135,7 @@ def quantize_graph(
 
 def replan(quantized: Quantized, settings: Settings) -> Quantized:
     """The same network by the same samples with other nodes in float or 16 bits, or weights scaled otherwise."""
-    made = ("dtype", "byte_tables", "method", "tables", "equalize")
+    made = ("dtype", "byte_tables", "whole", "method", "tables", "equalize")
     fixed = {name: getattr(quantized.settings, name) for name in made}
     settings = replace(settings, **fixed)
     plan = _plan(quantized.prepared, settings)
@@ -150,6 +152,7 @@ def _plan(prepared: Graph, settings: Settings) -> Plan:
         dtype=settings.dtype,
         tables=settings.tables,
         byte_tables=settings.byte_tables,
+        whole=settings.whole,
         keep_float=[labels[name] for name in settings.keep_float],
         wide=[labels[name] for name in settings.wide],
     )

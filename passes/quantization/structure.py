@@ -31,31 +31,12 @@ def integer_structure(
 ) -> Graph:
     """The graph that quantising a float network would give, but for scales, zero points and the values of constants.
 
-    `dtype` is that of activations; `weight_dtype` and `byte_tables` as in `quantizer.Settings`. With `whole`, what
-    makes the network's outputs is integer too where it can be, and is dequantised at the very end; without it, it
-    stays in float as no integer node wants it. Raises UsageError as `prepare` does.
+    `dtype` is that of activations; `weight_dtype`, `byte_tables` and `whole` as in `quantizer.Settings`. Raises
+    UsageError as `prepare` does.
     """
     prepared = prepare(graph)
-    if whole:
-        _want_outputs(prepared)
-    plan = make_plan(prepared, dtype=dtype, byte_tables=byte_tables)
+    plan = make_plan(prepared, dtype=dtype, byte_tables=byte_tables, whole=whole)
     return _Structure(prepared, plan, dtype, weight_dtype).run()
-
-
-def _want_outputs(graph: Graph) -> None:
-    """Let every output pass through a sum of one product, which wants integers; `_Structure` leaves it out."""
-    outputs = {}
-    for name, value in zip(graph.output_names, graph.outputs, strict=True):
-        made = value
-        if value.producer is not None and value.type.dtype is DType.F32 and form_of(value.producer) is not Form.SUM:
-            channels = value.type.static_shape[-1]
-            weight = Value(TensorType((channels, 1)), constant=_zeros(TensorType((channels, 1))))
-            made = graph.insert("nn.linear", (value, weight), names=(_END,)).result
-        outputs[name] = made
-    graph.set_outputs(outputs)
-
-
-_END = "(end)"
 
 
 def _zeros(type: TensorType) -> Constant:
@@ -83,7 +64,7 @@ class _Structure:
         for value in self.source.inputs:
             self.floats[value] = self.graph.add_input(value.name, value.type)
         for node in self.source.nodes:
-            if node in self.plan.absorbed or (node.results and node.results[0].name == _END):
+            if node in self.plan.absorbed:
                 continue
             if node in self.plan.integer:
                 self._integer(node)
@@ -91,8 +72,7 @@ class _Structure:
                 self._float(node)
         outputs = {}
         for name, value in zip(self.source.output_names, self.source.outputs, strict=True):
-            ends = value.producer is not None and value.name == _END
-            outputs[name] = self._as_float(value.producer.operands[0] if ends and value.producer else value)
+            outputs[name] = self._as_float(value)
         self.graph.set_outputs(outputs)
         return self.graph
 

@@ -246,3 +246,14 @@ def test_tables_of_bytes_are_looked_up_by_eight_bits():
 
 def _ones(*shape: int) -> Value:
     return Builder().constant(np.ones(shape, np.float32))
+
+
+def test_outputs_that_are_wanted_as_integers():
+    net = Net()
+    first = net.conv(net.x, "first")
+    total = net.nn.add(first, net.nn.tanh(first, name="table"), name="total")
+    graph = net.graph(sum=net.nn.relu(net.conv(total), name="end"), last=net.nn.sigmoid(total, name="last"), kept=total)
+    partly, whole = make_plan(graph), make_plan(graph, whole=True)
+    assert [n.result.name for n in graph.nodes if n in whole.integer and n not in partly.integer] == ["last"]
+    assert names(whole.values) == ["x", "first", "table", "total", "last"]
+    assert "end" not in names(whole.values)  # a sum gives float32
