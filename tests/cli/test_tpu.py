@@ -108,6 +108,12 @@ def test_from_a_model_to_simulated_figures(cli: Any, small_onnx: Path, tmp_path:
     assert found["kind"] == "simulated"
     assert found["cycles"] == found["counters"]["cycles"]
     assert found["counters"].keys() >= KEYS
+    layers = found["layer_counters"]
+    assert all(row.keys() >= KEYS for row in layers)
+    assert sum(row["cycles"] for row in layers) == found["cycles"]
+    shown = cli("bench", folder, "--profile").out.splitlines()
+    assert any(line.startswith("all ") and f"{found['cycles']:,}" in line for line in shown)
+    assert all(any(line.startswith(row["name"]) for line in shown) for row in layers if row["cycles"])
 
 
 def test_targets_lists_machines(cli: Any) -> None:
