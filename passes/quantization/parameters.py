@@ -22,6 +22,9 @@ WEIGHT_METHODS = ("max", "mse")
 CLIP_FACTORS = np.linspace(1.0, 0.5, 51)
 """Shares of the largest weight at which `mse` tries to clip, the widest first: it wins a tie."""
 
+MOST_AT_A_TIME = 1 << 16
+"""Weights whose clips are compared together: they and their differences take half a megabyte."""
+
 LARGEST_BIAS = 1 << 30
 """Half of what 32 bits hold; the other half is for the sums."""
 
@@ -86,7 +89,12 @@ def weight_scales(
     dead = largest / greatest < MINIMUM_SCALE
     largest[dead] = largest.max() if not dead.all() else DEAD_RANGE
     scales: Scales = (largest / greatest).astype(np.float32)
-    return scales if method == "max" else _least_squared_error(rows, scales, greatest)
+    if method == "max" or not scales.size:
+        return scales
+    step = max(1, MOST_AT_A_TIME // max(rows.shape[1], 1))  # every clip is tried while the weights are in the cache
+    parts = [slice(first, first + step) for first in range(0, len(rows), step)]
+    found: Scales = np.concatenate([_least_squared_error(rows[part], scales[part], greatest) for part in parts])
+    return found
 
 
 def _least_squared_error(rows: NDArray[np.float32], widest: Scales, greatest: int) -> Scales:
