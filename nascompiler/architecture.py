@@ -33,10 +33,16 @@ def specialize(
 def expanded(graph: Graph, *, passes: str | None = None, seed: int = 0) -> Graph:
     """The network of an architecture, with random weights by `seed`; a network stays as it is.
 
-    An architecture stays one when `passes`, the pipeline to come, expands it itself.
+    An architecture stays one when `passes`, the pipeline to come, expands it itself. Raises UsageError for a search
+    space, of which choices are open.
     """
     if graph.level != "arch" or (passes is not None and _expands(passes)):
         return graph
+    if graph.choices:
+        raise UsageError(
+            f"{graph.name} is a search space with {len(graph.choices)} open choices; accepted: an architecture of it, "
+            "which `nascompiler search` finds, or any: nascompiler opt SPACE --passes 'decide{seed=3}' -o chosen.nir"
+        )
     return run_pipeline(graph, f"expand-cells{{seed={seed}}}")
 
 

@@ -127,7 +127,6 @@ class GemmSlices(Kernel):
         items = pairs * panels
         grains = (items + n["grain"] - 1) // n["grain"]
         start, stop = (e.index(e.smaller(part * n["grain"], items)) for part in share(e, grains, n))
-        first = start // inner
 
         def item(number: Number) -> tuple[Index, Index]:
             """The pair of tiles of rows and the panel that an item of work multiplies."""
@@ -138,12 +137,17 @@ class GemmSlices(Kernel):
             work.registers.configure(p["tiles"])
             with e.loop(start, stop) as loop:
                 pair, panel = item(loop.index)
-                is_new = loop.index < start + pairs if self.panels_outside else panel.equals(0)
-                with e.when(e.either(is_new, loop.index.equals(start))):
+                unstaged = loop.index < start + pairs if self.panels_outside else panel.equals(0)
+                with e.when(e.either(unstaged, loop.index.equals(start))):
                     work.stage(pair)
-                is_first = e.both(pair.equals(0 if self.panels_outside else first), pairs > 1)
+                if self.panels_outside:
+                    is_new = e.either(pair.equals(0), loop.index.equals(start))
+                else:
+                    is_new = loop.index < start + panels
+                is_first = e.both(is_new, pairs > 1)
                 before = item(e.larger(loop.index - 1, start))
-                work.multiply(pair, panel, is_first, before, loop.index > start)
+                following = e.choose(panel < panels - 1, panel + 1, 0)
+                work.multiply(pair, panel, is_first, following, before, loop.index > start)
             with e.loop(0, ROW_TILES) as tiles:
                 work.finish(*item(stop - 1), tiles.index, e.index(0), n["tile_rows"])
             work.registers.release()
@@ -250,14 +254,21 @@ class _Work:
         return e.at_least(e.bits(most, DType.F32), _LEAST) * (1 / _LARGEST)
 
     def multiply(
-        self, pair: Index, panel: Index, is_first: Condition, before: tuple[Index, Index], has_before: Condition
+        self,
+        pair: Index,
+        panel: Index,
+        is_first: Condition,
+        following: Index,
+        before: tuple[Index, Index],
+        has_before: Condition,
     ) -> None:
         """Leave in `sums` the products of a pair of tiles of rows and a panel; finish the item `before` meanwhile.
 
-        Where the pair `is_first`, the weights of the next panel are asked for: they come from afar.
+        Where a panel `is_first` met, the weights of the `following` one are asked for: they come from afar.
         """
         e, n, registers = self.e, self.n, self.registers
         weight = self.p["weight"] + panel * n["blocks"] * (SLICES * TILE)
+        next_weight = self.p["weight"] + following * n["blocks"] * (SLICES * TILE)
         rows = (n["tile_rows"] + n["blocks"] - 1) // n["blocks"]
         for tile in range(ROW_TILES * SLICES):
             registers.zero(tile)
@@ -267,7 +278,7 @@ class _Work:
             x, columns = self.staged(pair, 0) + block.index * SLOT, weight + block.index * (SLICES * TILE)
             with e.when(is_first):
                 for line in range(0, SLICES * TILE, TILE_BYTES):
-                    e.prefetch(columns + (n["blocks"] * (SLICES * TILE) + line), level=2)
+                    e.prefetch(next_weight + block.index * (SLICES * TILE) + line, level=2)
             held = None
             for weights, met in _PRODUCTS:
                 registers.load(_WEIGHT, columns + weights * TILE, TILE_BYTES)

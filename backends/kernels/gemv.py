@@ -1,6 +1,6 @@
 """Float32 product of few rows with a matrix: fully connected layers, whose time is that of reading the weights once.
 
-Weights are packed in panels of one vector of columns, each [k, lanes], one behind the other. They are read as several
+Weights are packed in panels of one vector of columns (columns.py), one behind the other. They are read as several
 streams, each ahead of its own by prefetches, since one stream alone leaves half of the memory's bandwidth unused.
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nascompiler.backends.kernels.activation import NONE, Activation
+from nascompiler.backends.kernels.columns import Columns, column_pointers
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
 from nascompiler.backends.kernels.gemm import finish_tile
 from nascompiler.backends.kernels.kernel import Kernel, share
@@ -31,32 +32,36 @@ _LINE_BYTES = 64
 class Gemv(Kernel):
     """result [rows, n] = activation(x [rows, k] @ weight [k, n] + bias [n] + residual [rows, n]), rows <= MOST_ROWS.
 
-    `columns` is n where it is less than a vector, otherwise 0. Threads share columns.
+    `columns` is n where it is less than a vector, otherwise 0. `short` weights take three bytes. Threads share columns.
     """
 
     rows: int
     activation: Activation = NONE
     residual: bool = False
     columns: int = 0
+    short: bool = False
 
     name: ClassVar[str] = "gemv_f32"
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        return dict.fromkeys(["x", "weight", "bias", *["residual"] * self.residual, "result"], DType.F32)
+        rest = dict.fromkeys([*["residual"] * self.residual, "result"], DType.F32)
+        return {"x": DType.F32, **column_pointers("weight", short=self.short), **rest}
 
     @property
     def sizes(self) -> tuple[str, ...]:
         return ("n", "k")
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
+        weight = Columns.of(e, p, "weight", short=self.short)
+
         def finish(column: Index, sums: Sequence[Vector]) -> None:
             finish_tile(
                 e,
-                [[total] for total in sums],
+                [[total] for total in weight.scaled(sums, column, n["n"])],
                 column,
                 n["n"],
-                bias=p["bias"],
+                bias=p["weight_bias"],
                 residual=p["residual"] if self.residual else None,
                 result=p["result"],
                 row_length=n["n"],
@@ -66,13 +71,13 @@ class Gemv(Kernel):
 
         rows = [p["x"] + n["k"] * i for i in range(self.rows)]
         first, last = share(e, (n["n"] + (e.isa.lanes - 1)) // e.isa.lanes, n)
-        multiply_rows(e, rows, p["weight"], n["k"], first, last, finish)
+        multiply_rows(e, rows, weight, n["k"], first, last, finish)
 
 
 def multiply_rows(
     e: Emitter,
     rows: Sequence[Pointer],
-    weight: Pointer,
+    weight: Columns,
     k: Index,
     first: Index,
     last: Index,
@@ -80,14 +85,14 @@ def multiply_rows(
 ) -> None:
     """rows [k] @ weight for the panels from `first` to `last` - 1.
 
-    `finish(column, sums)` gets for each row the vector of sums that starts at a column.
+    `finish(column, sums)` gets for each row the vector of sums that starts at a column, in units of the weights.
     """
     lanes = e.isa.lanes
     streams = _STREAMS if _STREAMS * len(rows) <= e.isa.accumulators else _STREAMS // 2
     partial = next(s for s in (_PARTIAL_SUMS, 2, 1) if s * streams * len(rows) <= e.isa.accumulators or s == 1)
 
     def tile(panels: Sequence[Index]) -> None:
-        sums = _tile(e, rows, [weight + panel * (k * lanes) for panel in panels], k, partial)
+        sums = _tile(e, rows, weight, [weight.panel(number, k) for number in panels], k, partial)
         for panel, total in zip(panels, sums, strict=True):
             finish(panel * lanes, total)
 
@@ -98,7 +103,9 @@ def multiply_rows(
         tile([loop.index])
 
 
-def _tile(e: Emitter, rows: Sequence[Pointer], panels: Sequence[Pointer], k: Index, partial: int) -> list[list[Vector]]:
+def _tile(
+    e: Emitter, rows: Sequence[Pointer], weight: Columns, panels: Sequence[Pointer], k: Index, partial: int
+) -> list[list[Vector]]:
     """Sums over k of x[row][k] * weight[k][column] for each panel and row; `partial` sums of each, added at the end."""
     lanes = e.isa.lanes
 
@@ -107,10 +114,10 @@ def _tile(e: Emitter, rows: Sequence[Pointer], panels: Sequence[Pointer], k: Ind
         for step in range(count):
             values = [e.broadcast(row + start + step, lanes) for row in rows]
             for panel in panels:
-                at = panel + start * lanes + step * lanes
-                if step * lanes * at.dtype.bytes % _LINE_BYTES == 0:
+                at = weight.term(panel, start, step)
+                if step * weight.term_bytes % _LINE_BYTES < weight.term_bytes:  # a line begins here
                     e.prefetch(at + PREFETCH_BYTES // at.dtype.bytes)
-                columns = e.load(at, lanes)
+                columns = weight.load(at)
                 added += [e.multiply_add(value, columns, sums[len(added) + i]) for i, value in enumerate(values)]
         return added
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from nascompiler.backends.kernels.activation import Activation
+from nascompiler.backends.kernels.columns import Columns, column_pointers
 from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer, Vector
 from nascompiler.backends.kernels.gemm import finish_tile
 from nascompiler.backends.kernels.gemv import multiply_rows
@@ -23,20 +24,22 @@ class SqueezeExciteGate(Kernel):
     """result [images, channels] = gate(activation(mean(x) @ squeeze + squeeze_bias) @ excite + excite_bias).
 
     x is [images, pixels, channels], squeeze [channels, squeezed] and excite [squeezed, channels], packed for a Gemv.
-    `few` is the number of channels where it is less than a vector, otherwise 0. The workspace has room for `channels`
+    `few` is the number of channels where it is less than a vector, otherwise 0; `short` weights take three bytes. The
+    workspace has room for `channels`
     and `squeezed` floats, each rounded up to a vector, for each chunk. Threads share images.
     """
 
     activation: Activation
     gate: Activation
     few: int = 0
+    short: bool = False
 
     name: ClassVar[str] = "squeeze_excite_gate_f32"
 
     @property
     def pointers(self) -> Mapping[str, DType]:
-        names = ["x", "squeeze", "squeeze_bias", "excite", "excite_bias", "result", "workspace"]
-        return dict.fromkeys(names, DType.F32)
+        products = {k: v for name in ("squeeze", "excite") for k, v in column_pointers(name, short=self.short).items()}
+        return {"x": DType.F32, **products, "result": DType.F32, "workspace": DType.F32}
 
     @property
     def sizes(self) -> tuple[str, ...]:
@@ -52,10 +55,12 @@ class SqueezeExciteGate(Kernel):
         def product(
             x: Pointer, k: Index, matrix: str, columns: Index, result: Pointer, activation: Activation, few: int
         ) -> None:
+            weight = Columns.of(e, p, matrix, short=self.short)
+
             def finish(column: Index, sums: Sequence[Vector]) -> None:
                 finish_tile(
                     e,
-                    [sums],
+                    [weight.scaled(sums, column, columns)],
                     column,
                     e.larger(columns, lanes),
                     bias=p[f"{matrix}_bias"],
@@ -66,7 +71,7 @@ class SqueezeExciteGate(Kernel):
                     columns=few,
                 )
 
-            multiply_rows(e, [x], p[matrix], k, e.index(0), vectors(columns), finish)
+            multiply_rows(e, [x], weight, k, e.index(0), vectors(columns), finish)
 
         size = (vectors(channels) + vectors(squeezed)) * lanes
         means = p["workspace"] + n["chunk"] * size

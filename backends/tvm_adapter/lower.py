@@ -113,7 +113,7 @@ def relax_type(type: TensorType) -> Any:
 
 
 SHARED_FROM_NS = 5000.0
-"""About how long a call takes that is worth sharing: to hand over work and to wait for it costs 3 µs."""
+"""About how long a call takes that is worth sharing: both threads fetch what the other wrote, and wait for each other."""
 
 _MACS_PER_NS, _BYTES_PER_NS = 50.0, 25.0
 

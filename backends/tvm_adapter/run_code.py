@@ -1,7 +1,9 @@
 """Code for runs of kernel calls: a table of the calls, and one function that goes through it.
 
 A run is called as TVM calls anything: with tensors. An argument of a kernel is the address of one of them, or nothing,
-plus a number; so each takes one word of the table. TVM's threads share the chunks of a call.
+plus a number; so each takes one word of the table. TVM's threads go through the table together: each does its part of
+a call whose chunks are shared, the first one does the others alone, and they wait for each other where one may read
+what another has written. To hand over and to wait by TVM would cost 3 µs a call.
 """
 
 from __future__ import annotations
@@ -27,7 +29,20 @@ _TENSOR, _OBJECT_BYTES, _ANY_BYTES, _DATA, _BYTE_OFFSET = 70, 24, 16, 0, 40
 """TVM FFI 0.1: the number of the type Tensor, the header of an object, the size of an argument, fields of DLTensor."""
 
 _MONOTONIC = 1
+
+_TABLE, _STEPS, _BASES, _MOST, _STATUS, _ARRIVED, _JOB_WORDS = 0, 1, 2, 3, 4, 16, 32
+"""Words of what the threads of a run have in common; how many have arrived is changed by all, so it is lines away."""
+
+_SPINS = 4096
+"""Looks at who has arrived, about 50 µs, before a thread gives way to others on its CPU."""
+
 _I8, _I32, _I64, _ADDRESS = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.PointerType()
+
+_HINTS: dict[str, tuple[Any, ...]] = {
+    "x86_64": ("llvm.x86.sse2.pause",),
+    "aarch64": ("llvm.aarch64.hint", ir.Constant(_I32, 1)),
+}
+"""By architecture the intrinsic, with its operands, that tells the processor that a thread only waits."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ def emit_runs(runs: Mapping[str, Run], isa: Isa) -> bytes:
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=isa.processor, opt=1, reloc="pic", codemodel="small"
     )
-    code = _Code()
+    code = _Code(isa.architecture)
     for name, run in runs.items():
         code.run(name, run.tensors, run.steps)
     code.clock()
@@ -67,14 +82,15 @@ def emit_runs(runs: Mapping[str, Run], isa: Isa) -> bytes:
 class _Code:
     """A module under construction."""
 
-    def __init__(self) -> None:
+    def __init__(self, architecture: str) -> None:
         self.module = ir.Module("runs")
         self.place = self._global("nascompiler_clock_place", "internal")
         # the runtime fills in the address of its function when it loads a library
         self.launcher = self._global("__TVMBackendParallelLaunch", "weak")
         self.thunks: dict[Kernel, Any] = {}
         self.record = self._record()
-        self.execute = self._execute(self._share())
+        self.meet = self._meet(architecture)
+        self.work = self._work()
 
     def _global(self, name: str, linkage: str) -> Any:
         made = ir.GlobalVariable(self.module, _ADDRESS, name)
@@ -94,6 +110,7 @@ class _Code:
             words += [self._thunk(step.kernel).ptrtoint(_I64), ir.Constant(_I64, step.chunks)]
             words.append(ir.Constant(_I64, len(step.arguments)))
             words += [ir.Constant(_I64, offset << _BASE_BITS | base) for base, offset in step.arguments]
+        words += [ir.Constant(_I64, word) for word in (0, 1, 0)]  # behind the last call is one that is not shared
         type = ir.ArrayType(_I64, len(words))
         table = ir.GlobalVariable(self.module, type, f"{name}_table")
         table.linkage, table.global_constant, table.initializer = "internal", True, ir.Constant(type, words)
@@ -107,8 +124,25 @@ class _Code:
             data = _data(b, _at(b, arguments, b.mul(i, ir.Constant(_I64, _ANY_BYTES))))
             b.store(data, b.gep(bases, [b.add(i, ir.Constant(_I64, 1))], source_etype=_I64))
         b.call(self.record, [ir.Constant(_I64, -1)])
-        values = _room(b, most)
-        status = b.call(self.execute, [_Pointer(table), ir.Constant(_I64, len(steps)), bases, values])
+        job = _room(b, _JOB_WORDS)
+        for word, value in {
+            _TABLE: _Pointer(table),
+            _STEPS: ir.Constant(_I64, len(steps)),
+            _BASES: bases,
+            _MOST: ir.Constant(_I64, most),
+            _STATUS: ir.Constant(_I64, 0),
+            _ARRIVED: ir.Constant(_I64, 0),
+        }.items():
+            b.store(value, _word(b, job, word))
+        if any(step.chunks > 1 for step in steps):
+            launch = b.load(self.launcher, typ=_ADDRESS)
+            launched = _call(b, launch, _I32, _Pointer(self.work), job, ir.Constant(_I32, 0))
+        else:
+            alone = _room(b, 2)
+            b.store(ir.Constant(_I32, 1), _word(b, alone, 1))
+            launched = b.call(self.work, [ir.Constant(_I32, 0), alone, job])
+        failed = b.icmp_signed("!=", launched, ir.Constant(_I32, 0))
+        status = b.select(failed, launched, b.load(_word(b, job, _STATUS), typ=_I32))
         _return_nothing(b, result, status)
 
     def clock(self) -> None:
@@ -133,47 +167,74 @@ class _Code:
             self.thunks[kernel] = function
         return self.thunks[kernel]
 
-    def _share(self) -> Any:
-        """What a thread does of a call: part `task` of as many as there are threads, if there are so many chunks."""
-        function, b = self._function("share", _I32, _I32, _ADDRESS, _ADDRESS)
-        task, environment, call = function.args
-        thunk, values, chunks = (b.load(_word(b, call, i), typ=t) for i, t in enumerate((_ADDRESS, _ADDRESS, _I64)))
+    def _work(self) -> Any:
+        """What a thread does of a run: the calls of the table, one after the other, each with its own arguments."""
+        function, b = self._function("work", _I32, _I32, _ADDRESS, _ADDRESS)
+        task, environment, job = function.args
+        first, steps, bases, most = (b.load(_word(b, job, i), typ=_I64) for i in (_TABLE, _STEPS, _BASES, _MOST))
+        bases = b.inttoptr(bases, _ADDRESS)
         threads = b.sext(b.load(_at(b, environment, ir.Constant(_I64, 8)), typ=_I32), _I64)
-        parts = b.select(b.icmp_signed("<", threads, chunks), threads, chunks)
         task = b.sext(task, _I64)
-        with b.if_then(b.icmp_signed("<", task, parts)):
-            b.ret(_call(b, thunk, _I32, values, task, parts))
-        b.ret(ir.Constant(_I32, 0))
-        return function
-
-    def _execute(self, share: Any) -> Any:
-        """The calls of a table, one after the other, with the addresses of tensors; `values` holds arguments."""
-        function, b = self._function("execute", _I32, _ADDRESS, _I64, _ADDRESS, _ADDRESS)
-        table, steps, bases, values = function.args
-        call, cursor = _room(b, 3), _room(b, 1)
-        b.store(table, cursor)
+        values, cursor, arrivals = _Pointer(b.alloca(_I64, most)), _room(b, 1), _room(b, 1)
+        b.store(first, cursor)
+        b.store(ir.Constant(_I64, 0), arrivals)
         with _loop(b, steps):
             step = b.load(cursor, typ=_ADDRESS)
             thunk = b.inttoptr(b.load(step, typ=_I64), _ADDRESS)
             chunks, count = (b.load(_word(b, step, i), typ=_I64) for i in (1, 2))
-            with _loop(b, count) as i:
-                word = b.load(b.gep(step, [b.add(i, ir.Constant(_I64, 3))], source_etype=_I64), typ=_I64)
-                base = b.gep(bases, [b.and_(word, ir.Constant(_I64, (1 << _BASE_BITS) - 1))], source_etype=_I64)
-                value = b.add(b.load(base, typ=_I64), b.ashr(word, ir.Constant(_I64, _BASE_BITS)))
-                b.store(value, b.gep(values, [i], source_etype=_I64))
-            b.store(b.gep(step, [b.add(count, ir.Constant(_I64, 3))], source_etype=_I64), cursor)
-            with b.if_else(b.icmp_signed("==", chunks, ir.Constant(_I64, 1))) as (alone, shared):
-                with alone:
-                    _call(b, thunk, _I32, values, ir.Constant(_I64, 0), chunks)
-                with shared:
-                    for i, value in enumerate((thunk, values, chunks)):
-                        b.store(value, _word(b, call, i))
-                    launch = b.load(self.launcher, typ=_ADDRESS)
-                    failed = _call(b, launch, _I32, _Pointer(share), call, ir.Constant(_I32, 0))
-                    with b.if_then(b.icmp_signed("!=", failed, ir.Constant(_I32, 0))):
-                        b.ret(failed)
-            b.call(self.record, [ir.Constant(_I64, 1)])
+            following = b.gep(step, [b.add(count, ir.Constant(_I64, 3))], source_etype=_I64)
+            b.store(following, cursor)
+            parts = b.select(b.icmp_signed("<", threads, chunks), threads, chunks)
+            with b.if_then(b.icmp_signed("<", task, parts)):
+                with _loop(b, count) as i:
+                    word = b.load(b.gep(step, [b.add(i, ir.Constant(_I64, 3))], source_etype=_I64), typ=_I64)
+                    base = b.gep(bases, [b.and_(word, ir.Constant(_I64, (1 << _BASE_BITS) - 1))], source_etype=_I64)
+                    value = b.add(b.load(base, typ=_I64), b.ashr(word, ir.Constant(_I64, _BASE_BITS)))
+                    b.store(value, b.gep(values, [i], source_etype=_I64))
+                failed = _call(b, thunk, _I32, values, task, parts)
+                with b.if_then(b.icmp_signed("!=", failed, ir.Constant(_I32, 0))):
+                    b.store(failed, _word(b, job, _STATUS))
+            one = ir.Constant(_I64, 1)
+            is_shared = b.or_(
+                b.icmp_signed(">", chunks, one), b.icmp_signed(">", b.load(_word(b, following, 1), typ=_I64), one)
+            )
+            with b.if_then(b.and_(is_shared, b.icmp_signed(">", threads, one))):
+                awaited = b.add(b.load(arrivals, typ=_I64), threads)
+                b.store(awaited, arrivals)
+                b.call(self.meet, [_word(b, job, _ARRIVED), awaited])
+            with b.if_then(b.icmp_signed("==", task, ir.Constant(_I64, 0))):
+                b.call(self.record, [one])
         b.ret(ir.Constant(_I32, 0))
+        return function
+
+    def _meet(self, architecture: str) -> Any:
+        """Wait until so many have come: what they wrote before, everybody reads after."""
+        function, b = self._function("meet", ir.VoidType(), _ADDRESS, _I64)
+        arrived, awaited = function.args
+        give_way = ir.Function(self.module, ir.FunctionType(_I32, []), "sched_yield")
+        b.atomic_rmw("add", arrived, ir.Constant(_I64, 1), "acq_rel")
+        before = b.block
+        wait, pause, spin, leave, after = (b.append_basic_block(n) for n in ("wait", "pause", "spin", "leave", "after"))
+        b.branch(wait)
+        b.position_at_end(wait)
+        rounds = b.phi(_I64)
+        rounds.add_incoming(ir.Constant(_I64, 0), before)
+        b.cbranch(b.icmp_signed("<", b.load_atomic(arrived, "acquire", 8, typ=_I64), awaited), pause, after)
+        b.position_at_end(pause)
+        next_round = b.add(rounds, ir.Constant(_I64, 1))
+        b.cbranch(b.icmp_signed("<", rounds, ir.Constant(_I64, _SPINS)), spin, leave)
+        b.position_at_end(spin)
+        name, *operands = _HINTS[architecture]
+        hint = ir.Function(self.module, ir.FunctionType(ir.VoidType(), [o.type for o in operands]), name)
+        b.call(hint, operands)
+        b.branch(wait)
+        b.position_at_end(leave)
+        b.call(give_way, [])
+        b.branch(wait)
+        for block in (spin, leave):
+            rounds.add_incoming(next_round, block)
+        b.position_at_end(after)
+        b.ret_void()
         return function
 
     def _record(self) -> Any:

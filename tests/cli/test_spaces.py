@@ -36,6 +36,14 @@ def test_a_random_architecture_of_a_space(cli: Any, space: str, tmp_path: Path) 
     assert "arch." in text
 
 
+def test_a_space_is_not_compiled_and_the_way_to_an_architecture_is_told(cli: Any, tmp_path: Path) -> None:
+    result = cli("compile", "nasnet-mobile", "--target", "cpu", "-o", tmp_path / "out")
+    assert result.code == 2
+    assert "nasnet-mobile is a search space with 50 open choices" in result.err
+    assert "decide{seed=3}" in result.err
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("space", ["nasnet", "mnasnet", "mobilenet-v3-layers"])
 def test_a_random_network_of_a_space(cli: Any, space: str, tmp_path: Path) -> None:

@@ -23,6 +23,12 @@ from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
 
+KEPT, KEPT_SHARED = 2, 16
+"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows. Threads that all
+read all weights wait for each other: they share panels, and each stages all rows, before weights are that many.
+"""
+
+
 def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int]) -> list[Implementation]:
     """The product of a call with constant weights and bias, its operands 1 and 2, with rows or panels outside.
 
@@ -37,7 +43,7 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     tiles = -(-m // TILE_ROWS)
     tile_rows = -(-m // (tiles + tiles % ROW_TILES))
     pairs, panels = -(-m // (tile_rows * ROW_TILES)) * images, -(-n // LANES)
-    exceeds = SLICES * k * n > target.host.l2_bytes // 2
+    exceeds = SLICES * k * n > target.host.l2_bytes // (KEPT if target.threads == 1 else KEPT_SHARED)
     found = []
     for panels_outside in (exceeds, not exceeds):
         whole = pairs if panels_outside else panels  # staged once where it is not divided

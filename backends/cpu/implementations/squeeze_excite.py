@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from nascompiler.backends.cpu.implementation import Implementation, implements
-from nascompiler.backends.cpu.implementations.fully_connected import pack_columns
+from nascompiler.backends.cpu.implementations.fully_connected import SHORT, with_short
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, pack_panels, tiles
 from nascompiler.backends.cpu.implementations.sliced_product import sliced_products
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.slicing import slicing_gain
+from nascompiler.backends.kernels.columns import pack_columns
 from nascompiler.backends.kernels.gemm import Gemm, Panels
 from nascompiler.backends.kernels.gemv import MOST_ROWS
 from nascompiler.backends.kernels.squeeze_excite import SqueezeExciteGate
@@ -21,30 +22,32 @@ from nascompiler.ir.types import Array
 
 @implements("cpu.squeeze_excite_gate")
 def squeeze_excite_gate(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """One way: an image after the other, from its means to its gate."""
-    x, squeeze = call.operands[:2]
+    """An image after the other, from its means to its gate; weights that come from afar are short ones, or floats."""
+    x, squeeze, _, excite = call.operands[:4]
     batch, height, width, channels = x.static_shape
     squeezed = squeeze.static_shape[1]
     lanes = target.isa.lanes
-    kernel = SqueezeExciteGate(
-        isa=target.isa,
-        activation=("clip", (0.0, 6.0)) if call["activation"] == "relu6" else (call["activation"], ()),
-        gate=(call["gate"], (call["alpha"], call["beta"]) if call["gate"] == "hard_sigmoid" else ()),
-        few=channels if channels < lanes else 0,
-    )
-
-    def constants(operands: Mapping[int, Array]) -> dict[str, Array]:
-        arrays: dict[str, Array] = {}
-        for name, index in (("squeeze", 1), ("excite", 3)):
-            packed = pack_columns(np.asarray(operands[index]), np.asarray(operands[index + 1]), lanes)
-            arrays |= {name: packed["weight"], f"{name}_bias": packed["bias"]}
-        return arrays
-
     chunks = min(batch, CHUNKS)
     scratch = sum(-(-size // lanes) * lanes for size in (channels, squeezed))
-    return [
-        Implementation(
-            variant="gate",
+
+    def made(*, short: bool) -> Implementation:
+        kernel = SqueezeExciteGate(
+            isa=target.isa,
+            activation=("clip", (0.0, 6.0)) if call["activation"] == "relu6" else (call["activation"], ()),
+            gate=(call["gate"], (call["alpha"], call["beta"]) if call["gate"] == "hard_sigmoid" else ()),
+            few=channels if channels < lanes else 0,
+            short=short,
+        )
+
+        def constants(operands: Mapping[int, Array]) -> dict[str, Array]:
+            arrays: dict[str, Array] = {}
+            for name, index in (("squeeze", 1), ("excite", 3)):
+                weight, bias = np.asarray(operands[index]), np.asarray(operands[index + 1])
+                arrays |= pack_columns(name, weight, bias, lanes, short=short)
+            return arrays
+
+        return Implementation(
+            variant=f"gate{SHORT * short}",
             kernel=kernel,
             operands={"x": 0},
             constants=constants,
@@ -52,7 +55,8 @@ def squeeze_excite_gate(call: KernelCall, target: Target) -> Sequence[Implementa
             chunks=chunks,
             workspace=chunks * scratch,
         )
-    ]
+
+    return with_short(made, [(squeeze, 1), (excite, 3)], target)
 
 
 @implements("cpu.gated_conv2d")

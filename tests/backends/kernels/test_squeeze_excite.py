@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nascompiler.backends.cpu.implementations.fully_connected import SHORT_LANES
 from nascompiler.backends.cpu.implementations.squeeze_excite import gated_convolution, squeeze_excite_gate
 from nascompiler.backends.kernels.gemm import Gemm
 from nascompiler.backends.kernels.numba_object import emit_object
@@ -13,7 +14,7 @@ from nascompiler.backends.target import parse_target
 from nascompiler.ir import Graph
 from nascompiler.ir.builder import Builder
 from tests.backends.cpu.test_candidates import ISAS, cases, check
-from tests.backends.kernels.test_gemv import NEON
+from tests.backends.kernels.test_gemv import NEON, with_cache
 
 SHAPES = [((1, 7, 7, 96), 24), ((2, 5, 3, 33), 7), ((3, 1, 1, 100), 20), ((2, 3, 3, 3), 5), ((1, 2, 2, 16), 1)]
 
@@ -41,6 +42,15 @@ def test_gates(isa):
         (case,) = cases(gate(shape, squeezed))
         (made,) = squeeze_excite_gate(case.call, parse_target(f"cpu{{isa={isa}}}"))
         check(case, made)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_gates_with_weights_of_three_bytes(isa):
+    for shape, squeezed in SHAPES:
+        (case,) = cases(gate(shape, squeezed))
+        found = squeeze_excite_gate(case.call, with_cache(isa, 1))
+        assert len(found) == (2 if found[0].kernel.isa.lanes >= SHORT_LANES else 1)
+        check(case, found[0])
 
 
 @pytest.mark.parametrize("isa", ISAS)
