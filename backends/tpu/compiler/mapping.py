@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,7 +171,8 @@ def block_matrix(shape: Shape, mapping: Mapping, block: Block, weights: Weights)
     made = tiling(shape, mapping)
     mine = weights[..., block.first_feature : block.first_feature + block.features]
     if mapping.patch == (1, 1) and block.channels == shape.group_channels:
-        return np.ascontiguousarray(mine.reshape(-1, block.features))
+        plain: NDArray[Any] = np.ascontiguousarray(mine.reshape(-1, block.features))
+        return plain
     (rows, columns), (patch_height, patch_width) = made.window.kernel, mapping.patch
     (stride_y, stride_x), (dilation_y, dilation_x) = shape.window.strides, shape.window.dilation
     if mapping.patch == (1, 1):  # the window keeps its dilation
