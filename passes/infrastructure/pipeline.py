@@ -61,7 +61,7 @@ class Pipeline:
         `start` is the graph, or the level, that it will begin with, if known. Raises UsageError that says where the
         text is wrong, which passes or options exist, or which pass is missing before which.
         """
-        pipeline = cls(_parsed(text))
+        pipeline = cls(_parsed(text, PASSES.version))
         pipeline.check(start)
         return pipeline
 
@@ -213,8 +213,8 @@ _TOKEN = re.compile(
 
 
 @lru_cache(maxsize=64)
-def _parsed(text: str) -> tuple[Step | Fixpoint, ...]:
-    """Passes are frozen, so that all who run the same text can share them."""
+def _parsed(text: str, version: int) -> tuple[Step | Fixpoint, ...]:
+    """Passes are frozen, so that all who run the same text can share them, as long as the names stand for the same."""
     return _Parser(text).pipeline()
 
 
