@@ -194,7 +194,7 @@ def show(report: Report) -> None:
         changed = [row.placement for row in report.layers]
         counts = f"{changed.count('16 bit')} layers with 16-bit activations, {changed.count('float')} in float"
         say(f"before any fallback: {report.first_score}; after {len(report.attempts)} attempts: {counts}")
-    table(("", ">float", ">int8", ""), _rows(report))
+    table(("", ">float", f">{report.verdict.precision}", ""), _rows(report))
     print(report.verdict)
 
 

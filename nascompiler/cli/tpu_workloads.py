@@ -33,6 +33,7 @@ def tpu_workloads(
 ) -> None:
     """Compile and simulate the six workloads of the TPU paper: the rows of its table 3, in per cent of all cycles."""
     from nascompiler.backends.errors import GateError
+    from nascompiler.passes.quantization.precision import precision_of
     from nascompiler.tpu.workload_table import ROWS, check_values, run_workloads
     from nascompiler.tpu.workloads import WORKLOADS
 
@@ -40,6 +41,7 @@ def tpu_workloads(
     for name in names:
         if name not in WORKLOADS:
             raise unknown("workload", name, WORKLOADS)
+    precision_of(precision)  # before anything is said to begin
     runs = run_workloads(
         target, workloads=names, batch=batch, precision=precision, progress=lambda name: say(f"{name} ...")
     )

@@ -12,7 +12,7 @@ from nascompiler.architecture import expanded
 from nascompiler.ir import DType, Graph, UsageError, Value, fingerprint, verify
 from nascompiler.ir.errors import unknown
 from nascompiler.ir.labels import node_labels
-from nascompiler.passes.quantization.precision import precision_of
+from nascompiler.passes.quantization.precision import precision_name, precision_of
 from nascompiler.passes.quantization.quantizer import Quantized, Settings, quantize_graph
 from nascompiler.quantization.data import CalibrationData, calibration_data
 from nascompiler.quantization.data import labels as labels_of
@@ -195,7 +195,8 @@ def _verdict(network: Graph, quantized: Graph, request: Request, score: Score) -
         latency = measure_latency(network, quantized, request.target)
     else:
         latency = LatencyComparison(request.target, None, "not asked for")
-    return Verdict(score, constant_bytes(network), constant_bytes(quantized), latency, request.max_drop)
+    name = precision_name(request.settings.dtype, request.settings.weight_dtype)
+    return Verdict(score, constant_bytes(network), constant_bytes(quantized), latency, request.max_drop, name)
 
 
 def _report(

@@ -31,3 +31,9 @@ def precision_of(name: str) -> Precision:
     if name not in PRECISIONS:
         raise unknown("precision", name, PRECISIONS)
     return PRECISIONS[name]
+
+
+def precision_name(activations: DType, weights: DType) -> str:
+    """The name of the mode in which activations and weights have as many bits as these types."""
+    bits = (activations.bytes, weights.bytes)
+    return next(n for n, p in PRECISIONS.items() if (p.activations.bytes, p.weights.bytes) == bits)

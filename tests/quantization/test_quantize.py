@@ -181,7 +181,9 @@ def test_more_bits_lose_less_and_sums_fit() -> None:
     expected = evaluate(network, sample)["scores"]
     lost = {}
     for precision in ("int8", "int16x8", "int8x16", "int16"):
-        graph = nc.quantize(network, calibration=DATA, **quantizer_options(precision, "cpu")).graph
+        made = nc.quantize(network, calibration=DATA, **quantizer_options(precision, "cpu"))
+        graph = made.graph
+        assert f"{precision} pays in size" in str(made.report.verdict)
         lost[precision] = float(np.abs(evaluate(graph, sample)["scores"] - expected).max())
     assert lost["int16"] < min(lost["int16x8"], lost["int8x16"]) < lost["int8"]
     with pytest.raises(UsageError, match="weights cannot be u8; accepted: i8 or i16"):
