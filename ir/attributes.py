@@ -109,8 +109,8 @@ def symbol(name: str) -> AttributeDef:
 
 def normalize(value: Any) -> Attribute:
     """`value` in the closed attribute set (lists become tuples); raises TypeError if it has none."""
-    if isinstance(value, (bool, str, DType, SymbolRef)):
-        return value
+    if type(value) in _PLAIN or isinstance(value, (bool, str, DType, SymbolRef)):
+        return value  # type: ignore[no-any-return]
     if isinstance(value, (int, float)):
         return value if type(value) in (int, float) else (int(value) if isinstance(value, int) else float(value))
     if isinstance(value, (list, tuple)):
@@ -123,9 +123,19 @@ def normalize(value: Any) -> Attribute:
     )
 
 
-@lru_cache(4096)
+_PLAIN = frozenset({bool, int, float, str, DType})
+"""Types of attributes that stand for themselves."""
+
+
 def symbols_in(value: Attribute) -> tuple[SymbolRef, ...]:
     """Every symbol reference inside an attribute value."""
+    if type(value) in _PLAIN:
+        return ()
     if isinstance(value, tuple):
-        return tuple(symbol for item in value for symbol in symbols_in(item))
+        return _symbols_of(value)
     return (value,) if isinstance(value, SymbolRef) else ()
+
+
+@lru_cache(4096)
+def _symbols_of(values: tuple[Attribute, ...]) -> tuple[SymbolRef, ...]:
+    return tuple(symbol for item in values for symbol in symbols_in(item))

@@ -58,6 +58,11 @@ class Constant:
         return self._array is None and self._make is None
 
     @property
+    def is_pending(self) -> bool:
+        """Whether its values have not been made yet; to look at them would take as long as making them does."""
+        return self._make is not None
+
+    @property
     def array(self) -> Array:
         """The values, read-only; raises ModelError for a placeholder."""
         if self._make is not None:

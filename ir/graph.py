@@ -12,7 +12,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from nascompiler.ir.attributes import Attribute
+from nascompiler.ir.attributes import Attribute, symbols_in
 from nascompiler.ir.constant import Constant
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.ops import OPS, InferenceError, OpDef
@@ -54,6 +54,11 @@ class Value:
         return None if self.constant is None or self.constant.is_placeholder else self.constant.array
 
     @property
+    def has_array(self) -> bool:
+        """Whether `array` would give values; those of lazy constants are not made to find out."""
+        return self.constant is not None and not self.constant.is_placeholder
+
+    @property
     def uses(self) -> list[tuple[Node, int]]:
         """(node, operand index) of every use; the graph's outputs are uses by its terminator."""
         return list(self._uses)
@@ -88,7 +93,18 @@ class Value:
 class Node:
     """One application of an op. Made by `Graph.insert`; changed through the methods of its graph."""
 
-    __slots__ = ("_next", "_operands", "_pending", "_previous", "_results", "attributes", "graph", "op", "origin")
+    __slots__ = (
+        "_inferred",
+        "_next",
+        "_operands",
+        "_pending",
+        "_previous",
+        "_results",
+        "attributes",
+        "graph",
+        "op",
+        "origin",
+    )
 
     def __init__(self, op: OpDef | None, graph: Graph, origin: str = "") -> None:
         self._op_init(op, graph, origin)
@@ -102,6 +118,8 @@ class Node:
         """Operands after replacements one by one, until someone looks: a concat may have thousands."""
         self.attributes: dict[str, Attribute] = {}
         self._results: tuple[Value, ...] = ()
+        self._inferred: tuple[object, ...] = ()
+        """Attributes and types, operands first, as they were when the types of the results were last inferred."""
         self._previous: Node | None = None
         self._next: Node | None = None
 
@@ -281,11 +299,14 @@ class Graph:
         node = Node(definition, self, origin)
         node.attributes = definition.complete_attributes(attributes or {})
         node._operands = tuple(operands)
+        inferred = types is None
         if types is None:
             types = infer_types(node)
         node._results = tuple(
             Value(t, names[i] if i < len(names) else "", producer=node, index=i) for i, t in enumerate(types)
         )
+        if inferred:
+            keep_inferred(node)
         for index, value in enumerate(node.operands):
             value._uses[node, index] = None
         self._link(node, before)
@@ -364,7 +385,9 @@ class Graph:
             twin._operands = tuple(_mapped(v, mapped) for v in node.operands)
             twin._results = tuple(Value(v.type, v.name, producer=twin, index=i) for i, v in enumerate(node.results))
             mapped.update(zip(node.results, twin._results, strict=True))
-            for index, value in enumerate(twin.operands):
+            if is_inferred(node):
+                twin._inferred = (twin.attributes, *node._inferred[1:])
+            for index, value in enumerate(twin._operands):
                 value._uses[twin, index] = None
             copy._link(twin, None)
         copy._set_operands(copy._terminator, tuple(_mapped(v, mapped) for v in self.outputs))
@@ -434,6 +457,21 @@ def _mapped(value: Value, mapped: dict[Value, Value]) -> Value:
             raise ModelError(f"{value!r} is used before it is defined, or belongs to another graph")
         mapped[value] = Value(value.type, value.name, constant=value.constant)
     return mapped[value]
+
+
+def keep_inferred(node: Node) -> None:
+    """Note that the types of a node's results agree with what is inferred now: see `is_inferred`."""
+    if not node.op.infer_uses_constants and not any(map(symbols_in, node.attributes.values())):
+        node._inferred = (node.attributes, *(v.type for v in node.operands), *(v.type for v in node._results))
+
+
+def is_inferred(node: Node) -> bool:
+    """Whether inference would find nothing new: attributes and types are the very objects that it has seen before."""
+    seen = node._inferred
+    if not seen or seen[0] is not node.attributes:
+        return False
+    values = (*node.operands, *node._results)
+    return len(values) + 1 == len(seen) and all(v.type is t for v, t in zip(values, seen[1:], strict=True))
 
 
 def infer_types(node: Node) -> tuple[TensorType, ...]:

@@ -145,10 +145,10 @@ class OpDef:
 
     def is_open(self, attributes: Mapping[str, Attribute]) -> bool:
         """Whether an attribute that is no cell reference still waits for a choice."""
-        return any(
-            symbols_in(value) and not (isinstance(value, SymbolRef) and self._by_name[name].kind.accepts(value))
-            for name, value in attributes.items()
-        )
+        for name, value in attributes.items():
+            if symbols_in(value) and not (isinstance(value, SymbolRef) and self._by_name[name].kind.accepts(value)):
+                return True
+        return False
 
     def static_attributes(
         self,

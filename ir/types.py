@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -33,15 +34,17 @@ class DType(Enum):
     U64 = "u64"
     BOOL = "bool"
 
+    __hash__ = object.__hash__  # there is one object of each: hashing its name takes longer
+
     def __str__(self) -> str:
         return self.value
 
-    @property
+    @cached_property
     def numpy(self) -> np.dtype[np.generic]:
         """The NumPy dtype of the same layout in memory."""
         return np.dtype(_NUMPY_NAMES[self])
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         """Size of one element in bytes."""
         return int(self.numpy.itemsize)
@@ -127,13 +130,19 @@ class TensorType:
     shape: tuple[Dim, ...] | None
     dtype: DType = DType.F32
     quantization: Quantization | None = None
+    is_static: bool = field(init=False, repr=False, compare=False)
+    """Whether every dimension is a known size."""
 
     def __post_init__(self) -> None:
-        if self.shape is not None:
+        if self.shape is not None and type(self.shape) is not tuple:
             object.__setattr__(self, "shape", tuple(self.shape))
+        static = self.shape is not None
         for dim in self.shape or ():
-            if isinstance(dim, int) and dim < 0:
+            if not isinstance(dim, int):
+                static = False
+            elif dim < 0:
                 raise ValueError(f"negative dimension {dim} in shape {self.shape}")
+        object.__setattr__(self, "is_static", static)
 
     @classmethod
     def of(cls, array: ArrayLike) -> TensorType:
@@ -146,16 +155,11 @@ class TensorType:
         return None if self.shape is None else len(self.shape)
 
     @property
-    def is_static(self) -> bool:
-        """Whether every dimension is a known size."""
-        return self.shape is not None and all(isinstance(d, int) for d in self.shape)
-
-    @property
     def static_shape(self) -> tuple[int, ...]:
         """The shape as integers; raises ValueError when a dimension is open."""
-        if self.shape is None or not self.is_static:
+        if not self.is_static:
             raise ValueError(f"{self} has open dimensions")
-        return tuple(d for d in self.shape if isinstance(d, int))
+        return self.shape  # type: ignore[return-value]  # all of them are sizes
 
     @property
     def size(self) -> int:

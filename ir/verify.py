@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nascompiler.ir.attributes import SymbolRef, symbols_in
 from nascompiler.ir.errors import Error, Fault, VerificationError
-from nascompiler.ir.graph import Graph, Node, Value, infer_types
+from nascompiler.ir.graph import Graph, Node, Value, infer_types, is_inferred, keep_inferred
 from nascompiler.ir.types import TensorType
 
 
@@ -121,8 +121,9 @@ def _node_faults(node: Node, defined: set[Value], legality: Legality | None, roo
             yield f"{value!r} is a constant of type {value.constant.type}"
     if legality is not None and (message := legality.fault(node)):
         yield message
-    yield from _attribute_faults(node, root)
-    yield from _inference_faults(node)
+    if not is_inferred(node):  # of what was seen before and is still the same, no attribute refers to anything
+        yield from _attribute_faults(node, root)
+        yield from _inference_faults(node)
 
 
 def _attribute_faults(node: Node, root: Graph) -> Iterable[str]:
@@ -156,9 +157,11 @@ def _inference_faults(node: Node) -> Iterator[str]:
     if len(inferred) != len(node.results):
         yield f"has {len(node.results)} results; {node.op.name} makes {len(inferred)}"
         return
-    for value, type in zip(node.results, inferred, strict=True):
-        if not _same(value.type, type):
-            yield f"%{value.name or value.index} is declared {value.type}, but inferred {type}"
+    different = [(v, type) for v, type in zip(node.results, inferred, strict=True) if not _same(v.type, type)]
+    for value, type in different:
+        yield f"%{value.name or value.index} is declared {value.type}, but inferred {type}"
+    if not different:
+        keep_inferred(node)
 
 
 def _same(declared: TensorType, inferred: TensorType) -> bool:

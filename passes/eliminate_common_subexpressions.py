@@ -13,8 +13,8 @@ from nascompiler.passes.infrastructure.registry import register_pass
 class EliminateCommonSubexpressions(Pass):
     """Merges nodes that apply the same op with the same attributes to the same operands, and constants that are equal.
 
-    Constants are compared by content. Nodes of the `arch` dialect stay: two equal ones get weights of their own when
-    they are expanded.
+    Constants are compared by content, lazy ones that nobody has looked at yet by being the same one. Nodes of the
+    `arch` dialect stay: two equal ones get weights of their own when they are expanded.
     """
 
     def run(self, graph: Graph, context: PassContext) -> None:
@@ -26,7 +26,10 @@ class EliminateCommonSubexpressions(Pass):
 def _merge_constants(graph: Graph, context: PassContext) -> None:
     first: dict[Hashable, Value] = {}
     for value in graph.constants:
-        same = first.setdefault((value.type, value.constant), value)
+        constant = value.constant
+        assert constant is not None
+        content: Hashable = id(constant) if constant.is_pending else constant
+        same = first.setdefault((value.type, content), value)
         if same is not value:
             graph.replace_all_uses(value, same)
             context.count("constants merged")

@@ -2,19 +2,19 @@
 
 arXiv:1502.03167, algorithm 2, with the statistics of training, is x * factor + shift for each channel, with
 factor = scale / sqrt(variance + epsilon) and shift = bias - mean * factor. Products are made in float64 and rounded
-once.
+once, when somebody first looks at them: a network that is only counted or timed never has its weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nascompiler.ir import Array, Builder, Graph, Node, Value
+from nascompiler.ir import Array, Builder, Constant, Graph, Node, TensorType, Value
 from nascompiler.passes.infrastructure.base import Pass, PassContext, Tolerance
 from nascompiler.passes.infrastructure.patterns import Match, Pattern, anything, constant, has_fused_activation, op
 from nascompiler.passes.infrastructure.registry import register_pass
@@ -78,15 +78,9 @@ def _refuse_norm(match: Match, channels: int | None = None) -> str | None:
 
 def _refuse_layer(layer: Node) -> str | None:
     """Why the weights of a layer cannot be changed."""
-    if any(v.array is None for v in layer.operands[1:]):
+    if not all(v.has_array for v in layer.operands[1:]):
         return "the weights or bias of the layer are no constants"
     return None
-
-
-def _weight(layer: Node) -> Array:
-    weight = layer.operands[1].array
-    assert weight is not None
-    return weight
 
 
 def _group_count(layer: Node) -> int:
@@ -99,43 +93,62 @@ def _features(layer: Node) -> int:
     return last * _group_count(layer) if layer.op.name == "nn.conv2d_transpose" else last
 
 
-def _scaled_outputs(layer: Node, weight: Array, factor: Wide) -> Wide:
-    """The weights with each output channel times its factor [O]."""
+def _output_factors(layer: Node, factor: Wide) -> Wide:
+    """A factor for each output channel [O], arranged so that it broadcasts to the weights."""
     if layer.op.name != "nn.conv2d_transpose":
-        return _wide(weight) * factor
-    height, width, channels, per_group = weight.shape  # input channels group by group, outputs inside a group
-    groups = _group_count(layer)
-    grouped = _wide(weight).reshape(height, width, groups, channels // groups, per_group)
-    return (grouped * factor.reshape(groups, 1, per_group)).reshape(weight.shape)
+        return factor
+    groups = _group_count(layer)  # input channels stand group by group, outputs inside a group
+    channels, per_group = layer.operands[1].type.static_shape[2:]
+    return np.repeat(factor.reshape(groups, per_group), channels // groups, axis=0)
 
 
-def _by_output(layer: Node, inputs: Wide) -> Wide:
+def _input_factors(layer: Node, factor: Wide) -> Wide:
     """A number for each input channel [C], arranged so that it broadcasts to the weights of conv2d and linear."""
     if layer.op.name == "nn.linear":
-        return inputs[:, None]
+        return factor[:, None]
     groups, features = _group_count(layer), layer.operands[1].type.static_shape[3]
-    return np.repeat(inputs.reshape(groups, -1).T, features // groups, axis=1)
+    return np.repeat(factor.reshape(groups, -1).T, features // groups, axis=1)
 
 
-def _remade(builder: Builder, layer: Node, x: Value, weight: Wide, bias: Wide) -> Value:
-    """The layer with other weights and bias."""
-    dtype = layer.operands[1].type.dtype.numpy
+def _known(value: Value | None) -> Constant:
+    assert value is not None
+    assert value.constant is not None
+    return value.constant
+
+
+def _remade(builder: Builder, layer: Node, x: Value, factor: Wide, bias: Callable[[], Wide]) -> Value:
+    """The layer with weights times `factor`, which broadcasts to them, and another bias."""
+    old = _known(layer.operands[1])
     old_bias = layer.operand("bias")
+    dtype = old.type.dtype
     attributes: dict[str, Any] = dict(layer.attributes)
     builder.origin = layer.origin
+    made = Constant.lazy(TensorType(old.type.shape, dtype), lambda: (_wide(old.array) * factor).astype(dtype.numpy))
+    shift = Constant.lazy(TensorType((_features(layer),), dtype), lambda: bias().astype(dtype.numpy))
     value: Value = builder.op(
         layer.op.name,
         x,
-        builder.constant(weight.astype(dtype), layer.operands[1].name),
-        builder.constant(bias.astype(dtype), old_bias.name if old_bias is not None else ""),
+        builder.constant(made, layer.operands[1].name),
+        builder.constant(shift, old_bias.name if old_bias is not None else ""),
         **attributes,
     )
     return value
 
 
-def _bias(layer: Node) -> Wide:
-    bias = layer.operand("bias")
-    return np.zeros(_features(layer)) if bias is None or bias.array is None else _wide(bias.array)
+def _scaled_outputs(builder: Builder, layer: Node, factor: Wide, shift: Wide) -> Value:
+    """The layer whose results are those of `layer` times a factor, plus a shift, for each output channel."""
+    bias = _bias(layer)
+    return _remade(builder, layer, layer.operands[0], _output_factors(layer, factor), lambda: bias() * factor + shift)
+
+
+def _bias(layer: Node) -> Callable[[], Wide]:
+    """What gives the biases of a layer, zeros where it has none. It does not hold on to the layer."""
+    value = layer.operand("bias")
+    if value is None:
+        features = _features(layer)
+        return lambda: np.zeros(features)
+    bias = _known(value)
+    return lambda: _wide(bias.array)
 
 
 # -- batch norm after a layer
@@ -150,10 +163,7 @@ def _refuse_after(match: Match) -> str | None:
 
 
 def _fold_after(match: Match, builder: Builder) -> Value:
-    layer = match.node("layer")
-    factor, shift = _factor_and_shift(match)
-    weight = _scaled_outputs(layer, match.array("w"), factor)
-    return _remade(builder, layer, match["x"], weight, _bias(layer) * factor + shift)
+    return _scaled_outputs(builder, match.node("layer"), *_factor_and_shift(match))
 
 
 # -- batch norm after a concat of layers
@@ -186,8 +196,7 @@ def _fold_concat(match: Match, builder: Builder) -> Value:
         layer = value.producer
         assert layer is not None
         own = slice(start, start + _features(layer))
-        weight = _scaled_outputs(layer, _weight(layer), factor[own])
-        parts.append(_remade(builder, layer, layer.operands[0], weight, _bias(layer) * factor[own] + shift[own]))
+        parts.append(_scaled_outputs(builder, layer, factor[own], shift[own]))
         parts[-1].name = value.name
         start = own.stop
     builder.origin = concat.origin
@@ -214,10 +223,14 @@ def _fold_before(match: Match, builder: Builder) -> Value:
 
 def _with_inputs(builder: Builder, layer: Node, x: Value, factor: Wide, shift: Wide) -> Value:
     """The layer on x instead of x * factor + shift, both [C]."""
-    weight = _wide(_weight(layer))
-    axes = tuple(range(weight.ndim - 1))
-    bias = _bias(layer) + (weight * _by_output(layer, shift)).sum(axis=axes)
-    return _remade(builder, layer, x, weight * _by_output(layer, factor), bias)
+    weight, bias, shifts = _known(layer.operands[1]), _bias(layer), _input_factors(layer, shift)
+
+    def moved() -> Wide:
+        wide = _wide(weight.array) * shifts
+        total: Wide = bias() + wide.sum(axis=tuple(range(wide.ndim - 1)))
+        return total
+
+    return _remade(builder, layer, x, _input_factors(layer, factor), moved)
 
 
 # -- arithmetic with constants after a layer
@@ -287,9 +300,7 @@ def _as_factor_and_shift(arithmetic: Node, c: Value, x: Value) -> tuple[Wide, Wi
 
 def _fold_arithmetic(match: Match, builder: Builder) -> Value:
     layer = match.node("layer")
-    factor, shift = _as_factor_and_shift(match.root, match["c"], layer.result)
-    weight = _scaled_outputs(layer, match.array("w"), factor)
-    return _remade(builder, layer, match["x"], weight, _bias(layer) * factor + shift)
+    return _scaled_outputs(builder, layer, *_as_factor_and_shift(match.root, match["c"], layer.result))
 
 
 # -- arithmetic with constants before a layer

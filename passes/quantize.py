@@ -25,13 +25,17 @@ class Quantize(Pass):
     `data` is an .npz of arrays by input name, or for a single input an .npy; along their first axis they hold samples
     as the graph takes them. Without `data`, `samples` of seeded noise stand in: good for timing and tests, not for
     accuracy. `calibration` says how ranges are found (see docs/calibration.md), `dtype` is that of activations,
-    `keep-float` and `wide` name nodes that stay in float, or whose activations get 16 bits. For folders of images,
-    accuracy and reports there is `nascompiler quantize`.
+    `weights` that of weights (i8, i16), `byte-tables` keeps tables at 256 entries where activations have 16 bits,
+    `whole` computes the outputs in integers as well, `keep-float` and `wide` name nodes that stay in float, or whose
+    activations get 16 bits. For folders of images, accuracy and reports there is `nascompiler quantize`.
     """
 
     data: str = ""
     calibration: str = DEFAULT_METHOD
     dtype: str = "i8"
+    weights: str = "i8"
+    byte_tables: bool = False
+    whole: bool = False
     per_channel: bool = True
     tables: bool = False
     equalize: bool = True
@@ -47,12 +51,11 @@ class Quantize(Pass):
     preserves = Nothing("numbers are rounded to integers")
 
     def run(self, graph: Graph, context: PassContext) -> None:
-        try:
-            dtype = DType(self.dtype)
-        except ValueError:
-            raise unknown("dtype", self.dtype, ("i8", "u8", "i16")) from None
         settings = Settings(
-            dtype=dtype,
+            dtype=_known("dtype", self.dtype, ("i8", "u8", "i16")),
+            weight_dtype=_known("weights", self.weights, ("i8", "i16")),
+            byte_tables=self.byte_tables,
+            whole=self.whole,
             method=self.calibration,
             per_channel=self.per_channel,
             tables=self.tables,
@@ -74,6 +77,12 @@ class Quantize(Pass):
     def _noise(self, graph: Graph) -> Iterator[dict[str, Array]]:
         for index in range(self.samples):
             yield random_inputs(graph, self.seed + index)
+
+
+def _known(option: str, name: str, accepted: tuple[str, ...]) -> DType:
+    if name not in accepted:
+        raise unknown(option, name, accepted)
+    return DType(name)
 
 
 def _from_file(path: Path, graph: Graph) -> Iterator[dict[str, Array]]:

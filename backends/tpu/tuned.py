@@ -39,6 +39,8 @@ def network_key(network: Network, machine: Machine) -> str:
 
 def known_mappings(network: Network, machine: Machine) -> dict[str, Layout]:
     """What tuning has found for this network on this machine, by label; nothing where it has not been tuned."""
+    if not (cache_folder() / _FOLDER).is_dir():  # nothing has been tuned here, and keys take a millisecond
+        return {}
     path = _path(network, machine)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))

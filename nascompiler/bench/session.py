@@ -53,7 +53,7 @@ class BenchResult:
     roofline: Roofline | None = None
     weights: int = 0
     simulation: Mapping[str, Any] | None = None
-    """Of a TPU: cycles, counters, and what the host takes beside it."""
+    """Of a TPU: cycles, counters of the whole and of each layer, and what the host takes beside it."""
 
     def bound_ns(self, layer: LayerTime) -> float | None:
         """The least time of a layer on one thread of this machine; None where it was not measured."""

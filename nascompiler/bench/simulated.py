@@ -34,6 +34,7 @@ def simulate_artifact(folder: Path, inputs: Mapping[str, Array], conditions: Env
     simulation = {
         "cycles": report["cycles"],
         "counters": report,
+        "layer_counters": [{"name": c.name, **c.report(machine)} for run in runs for c in run.layers],
         "host_ns": host_ns,
         "host_share": host_ns / (host_ns + tpu_ns),
         "buffer_high_water_bytes": max(run.buffer_high_water for run in runs),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,6 +60,9 @@ def show(result: BenchResult, *, profile: bool = False) -> None:
     if result.ours.latency.kind.value == "estimated":
         _show_estimate(result, profile=profile)
         return
+    if result.simulation is not None:
+        _show_simulation(result, result.simulation, profile=profile)
+        return
     table(
         ("runtime", ">median", ">± mad", ">p90", ">p99", ">cold", ">load", ">runs", ">time / ours"),
         [
@@ -87,6 +91,43 @@ def show(result: BenchResult, *, profile: bool = False) -> None:
     dropped = sum(e.dropped for e in result.entries)
     if dropped:
         say(f"warning: {dropped} burst(s) were disturbed by other processes")
+
+
+COUNTERS = (
+    "array_active",
+    "useful_macs",
+    "unused_macs",
+    "weight_stall",
+    "weight_shift",
+    "non_matrix",
+    "raw_stalls",
+    "input_stalls",
+)
+"""In per cent of the cycles."""
+
+
+def _show_simulation(result: BenchResult, simulation: Mapping[str, Any], *, profile: bool) -> None:
+    """Print the cycles and counters of a TPU, of every layer where wanted; layers of the activation unit alone, whose
+    time is in those behind them, are left out."""
+    total = simulation["counters"]
+    rows = [row for row in simulation["layer_counters"] if row["cycles"]] if profile else []
+    cells = [
+        (
+            name,
+            f"{row['cycles']:,}",
+            f"{row['cycles'] / max(total['cycles'], 1):.1%}",
+            *(f"{row[counter]:.1f}" for counter in COUNTERS),
+            f"{row['tops']:.2f}",
+        )
+        for name, row in (*((row["name"], row) for row in rows), ("all", total))
+    ]
+    columns = ("layer", ">cycles", ">share", *(f">{counter}" for counter in COUNTERS), ">tops")
+    table(columns, cells, title=f"simulated for {result.target}; counters in per cent of the cycles")
+    say(
+        f"{duration(result.ours.latency.median_ns)} on the TPU, transfers included; the host's kernels take "
+        f"{duration(simulation['host_ns'])} on this machine; the Unified Buffer is used up to byte "
+        f"{simulation['buffer_high_water_bytes']:,}"
+    )
 
 
 def _show_estimate(result: BenchResult, *, profile: bool) -> None:

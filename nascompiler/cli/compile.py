@@ -19,7 +19,7 @@ from nascompiler.cli.common import (
     table,
 )
 from nascompiler.cli.progress import stages
-from nascompiler.cli.quantize import CalibrationOption
+from nascompiler.cli.quantize import CalibrationOption, PrecisionOption
 from nascompiler.ir.errors import UsageError
 from nascompiler.passes import load_script
 
@@ -56,6 +56,7 @@ def compile(
         bool, typer.Option("--quantize", help="Quantise first, as `nascompiler quantize` does.")
     ] = False,
     calibration: CalibrationOption = None,
+    precision: PrecisionOption = "int8",
     require_full_offload: Annotated[
         bool, typer.Option("--require-full-offload", help="Exit 4, with all reasons, if a TPU leaves work to the host.")
     ] = False,
@@ -72,11 +73,16 @@ def compile(
     graph = api.load(model, shapes=parse_shapes(shape) or None, width=width, resolution=resolution, head=head)
     if calibration is not None and not quantize:
         raise UsageError("--calibration is for --quantize")
+    if precision != "int8" and not quantize:
+        raise UsageError("--precision is for --quantize")
     report: Report | None = None
     float_graph = graph
     if quantize:
+        from nascompiler.quantization.quantize import quantizer_options
+
         with stages() as progress:
-            result = api.quantize(graph, calibration=calibration, target=target, progress=progress)
+            options = quantizer_options(precision, target)
+            result = api.quantize(graph, calibration=calibration, target=target, progress=progress, **options)
         graph, report = result.graph, result.report
     artifact = api.compile(
         graph,

@@ -39,6 +39,15 @@ CalibrationOption = Annotated[
     ),
 ]
 
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="P",
+        help="Of activations and weights: int8, int16x8 (16-bit activations), int8x16 (16-bit weights) or int16.",
+    ),
+]
+
 
 def quantize(
     model: ModelArgument,
@@ -48,6 +57,7 @@ def quantize(
     resolution: ResolutionOption = None,
     head: HeadOption = None,
     calibration: CalibrationOption = None,
+    precision: PrecisionOption = "int8",
     labels: Annotated[
         str | None,
         typer.Option(
@@ -111,6 +121,7 @@ def quantize(
     from nascompiler import api
     from nascompiler.cli.progress import stages
     from nascompiler.ir.files import SUFFIX
+    from nascompiler.quantization.quantize import quantizer_options
 
     if output.suffix != SUFFIX:
         raise UsageError(f"a graph file ends in {SUFFIX}: {output}")
@@ -140,6 +151,7 @@ def quantize(
             correct_bias=not no_bias_correction,
             keep_float=_names(keep_float),
             wide=_names(wide),
+            **quantizer_options(precision, target),
         )
     api.save(result.graph, output)
     if report is not None:
@@ -182,7 +194,7 @@ def show(report: Report) -> None:
         changed = [row.placement for row in report.layers]
         counts = f"{changed.count('16 bit')} layers with 16-bit activations, {changed.count('float')} in float"
         say(f"before any fallback: {report.first_score}; after {len(report.attempts)} attempts: {counts}")
-    table(("", ">float", ">int8", ""), _rows(report))
+    table(("", ">float", f">{report.verdict.precision}", ""), _rows(report))
     print(report.verdict)
 
 

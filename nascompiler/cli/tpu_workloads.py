@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from nascompiler.cli.common import JsonOption, print_json, say, table
-from nascompiler.ir.errors import UsageError, unknown
+from nascompiler.cli.quantize import PrecisionOption
+from nascompiler.ir.errors import unknown
 
 
 def tpu_workloads(
@@ -17,7 +18,7 @@ def tpu_workloads(
         str, typer.Option("--only", metavar="NAMES", help="Workloads, separated by commas; default: all six.")
     ] = "",
     batch: Annotated[int | None, typer.Option("--batch", metavar="N", min=1, help="In place of the paper's.")] = None,
-    bits: Annotated[int, typer.Option("--bits", metavar="N", help="Bits of activations: 8, or 16 at half speed.")] = 8,
+    precision: PrecisionOption = "int8",
     verify: Annotated[
         bool, typer.Option("--verify", help="Quantise with noise too, and compare all values with the reference.")
     ] = False,
@@ -32,7 +33,7 @@ def tpu_workloads(
 ) -> None:
     """Compile and simulate the six workloads of the TPU paper: the rows of its table 3, in per cent of all cycles."""
     from nascompiler.backends.errors import GateError
-    from nascompiler.ir import DType
+    from nascompiler.passes.quantization.precision import precision_of
     from nascompiler.tpu.workload_table import ROWS, check_values, run_workloads
     from nascompiler.tpu.workloads import WORKLOADS
 
@@ -40,15 +41,15 @@ def tpu_workloads(
     for name in names:
         if name not in WORKLOADS:
             raise unknown("workload", name, WORKLOADS)
-    if bits not in (8, 16):
-        raise UsageError(f"--bits is {bits}; accepted: 8 or 16")
-    dtype = DType.I8 if bits == 8 else DType.I16
-    runs = run_workloads(target, workloads=names, batch=batch, dtype=dtype, progress=lambda name: say(f"{name} ..."))
+    precision_of(precision)  # before anything is said to begin
+    runs = run_workloads(
+        target, workloads=names, batch=batch, precision=precision, progress=lambda name: say(f"{name} ...")
+    )
     faults = []
     if verify:
         for name in names:
             say(f"{name}: comparing values ...")
-            faults += check_values(name, target)
+            faults += check_values(name, target, batch=batch, precision=precision)
     if roofline is not None:
         from nascompiler.tpu.roofline_figure import draw_workloads
 
@@ -62,7 +63,7 @@ def tpu_workloads(
             (name, row["batch"], row["cycles"], *(f"{row[key]:.1f}" for key in ROWS), f"{row['tops']:.1f}")
             for name, row in rows.items()
         ]
-        table(columns, cells, title=f"simulated on {target}; in per cent of all cycles")
+        table(columns, cells, title=f"{precision}, simulated on {target}; in per cent of all cycles")
     if faults:
         raise GateError("values differ from the reference: " + "; ".join(faults))
     if verify:

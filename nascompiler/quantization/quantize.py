@@ -12,6 +12,7 @@ from nascompiler.architecture import expanded
 from nascompiler.ir import DType, Graph, UsageError, Value, fingerprint, verify
 from nascompiler.ir.errors import unknown
 from nascompiler.ir.labels import node_labels
+from nascompiler.passes.quantization.precision import precision_name, precision_of
 from nascompiler.passes.quantization.quantizer import Quantized, Settings, quantize_graph
 from nascompiler.quantization.data import CalibrationData, calibration_data
 from nascompiler.quantization.data import labels as labels_of
@@ -67,9 +68,22 @@ def settings_of(**options: Any) -> Settings:
         if name in options:
             given = options[name]
             options[name] = (given,) if isinstance(given, str) else tuple(given)
-    if isinstance(options.get("dtype"), str):
-        options["dtype"] = next((d for d in DType if d.value == options["dtype"]), DType.F32)  # F32: refused by name
+    for name in ("dtype", "weight_dtype"):
+        if isinstance(options.get(name), str):
+            options[name] = next((d for d in DType if d.value == options[name]), DType.F32)  # F32: refused by name
     return Settings(**options)
+
+
+def quantizer_options(precision: str, target: str) -> dict[str, Any]:
+    """What a precision by name means for the settings of a network for a target.
+
+    A TPU has tables of 256 entries, and computes up to the outputs, so that the host need not.
+
+    Raises UsageError for an unknown precision.
+    """
+    bits = precision_of(precision)
+    tpu = target.partition(":")[0] == "tpu"
+    return {"dtype": bits.activations, "weight_dtype": bits.weights, "byte_tables": tpu, "whole": tpu}
 
 
 def quantize(graph: Graph, request: Request, *, progress: Progress | None = None) -> QuantizationResult:
@@ -181,7 +195,8 @@ def _verdict(network: Graph, quantized: Graph, request: Request, score: Score) -
         latency = measure_latency(network, quantized, request.target)
     else:
         latency = LatencyComparison(request.target, None, "not asked for")
-    return Verdict(score, constant_bytes(network), constant_bytes(quantized), latency, request.max_drop)
+    name = precision_name(request.settings.dtype, request.settings.weight_dtype)
+    return Verdict(score, constant_bytes(network), constant_bytes(quantized), latency, request.max_drop, name)
 
 
 def _report(

@@ -45,6 +45,8 @@ class Verdict:
     quantized_bytes: int
     latency: LatencyComparison
     max_drop: float | None = None
+    precision: str = "int8"
+    """What the quantised network is called: one of `passes.quantization.precision.PRECISIONS`."""
 
     @property
     def smaller(self) -> float:
@@ -83,10 +85,10 @@ class Verdict:
             return f"other processes disturbed the measurement on {target} too much to tell which is faster"
         if not comparison.decided:
             near = f"ratio {comparison.ratio:.2f} ± {comparison.noise:.2f}"
-            return f"int8 and float are equally fast on {target}, within the noise ({near})"
+            return f"{self.precision} and float are equally fast on {target}, within the noise ({near})"
         if comparison.ratio > 1:
-            return f"int8 is {comparison.ratio:.1f}x faster on {target}"
-        return f"int8 is {1 / comparison.ratio:.1f}x slower on {target}"
+            return f"{self.precision} is {comparison.ratio:.1f}x faster on {target}"
+        return f"{self.precision} is {1 / comparison.ratio:.1f}x slower on {target}"
 
     def _advice(self) -> str:
         if not self.accurate:
@@ -94,8 +96,9 @@ class Verdict:
         if self.doubtful:
             return "look at the accuracy first, set --max-drop"
         if self.pays is None:
-            return "int8 pays in size" if self.smaller > 1 else "nothing speaks for int8, keep float"
-        return "int8 pays" if self.pays else "keep float"
+            name = self.precision
+            return f"{name} pays in size" if self.smaller > 1 else f"nothing speaks for {name}, keep float"
+        return f"{self.precision} pays" if self.pays else "keep float"
 
     def _accuracy(self) -> str:
         return "accuracy not measured" if self.score is None else str(self.score)

@@ -9,8 +9,7 @@ from typing import Any
 from nascompiler.backends.tpu.energy import energy
 from nascompiler.backends.tpu.machine import Machine, parse_machine
 from nascompiler.backends.tpu.timing import NetworkTiming, time_network
-from nascompiler.ir import DType
-from nascompiler.tpu.workloads import WORKLOADS, workload_structure
+from nascompiler.tpu.workloads import WORKLOADS, set_batch, workload_structure
 
 ROWS = (
     "array_active",
@@ -59,7 +58,7 @@ def run_workloads(
     *,
     workloads: Sequence[str] = WORKLOADS,
     batch: int | None = None,
-    dtype: DType = DType.I8,
+    precision: str = "int8",
     progress: Callable[[str], None] = lambda name: None,
 ) -> dict[str, WorkloadRun]:
     """Compile and time the workloads, each at the paper's batch size unless one is given.
@@ -70,22 +69,29 @@ def run_workloads(
     found = {}
     for name in workloads:
         progress(name)
-        graph = workload_structure(name, batch=batch, dtype=dtype)
+        graph = workload_structure(name, batch=batch, precision=precision)
         first = graph.inputs[0].type.static_shape
         found[name] = WorkloadRun(name, first[1] if len(first) == 3 else first[0], time_network(graph, machine))
     return found
 
 
-def check_values(name: str, target: str | Machine, *, seed: int = 0) -> list[str]:
+def check_values(
+    name: str, target: str | Machine, *, batch: int | None = None, precision: str = "int8", seed: int = 0
+) -> list[str]:
     """Quantise a workload by noise, compile it, and compare every result of its programs with the reference.
 
     Returns what differs; nothing when all is identical to the last bit.
     """
     from nascompiler import api
     from nascompiler.backends.tpu.checking import differing_results
+    from nascompiler.quantization.quantize import quantizer_options
     from nascompiler.verification import synthetic_inputs
 
+    machine = parse_machine(target)
     graph = api.load(name)
-    batch = graph.inputs[0].type.static_shape[0]
-    quantized = api.quantize(graph, samples=batch, evaluate=1).graph
-    return differing_results(quantized, parse_machine(target), next(synthetic_inputs(quantized, seed)))
+    if batch is not None:
+        set_batch(graph, batch)
+    images = graph.inputs[0].type.static_shape[0]
+    options = quantizer_options(precision, str(machine))
+    quantized = api.quantize(graph, samples=images, evaluate=1, **options).graph
+    return differing_results(quantized, machine, next(synthetic_inputs(quantized, seed)))

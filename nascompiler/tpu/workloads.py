@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from nascompiler.ir import DType, Graph, UsageError
+from nascompiler.ir import Graph, UsageError
 from nascompiler.ir.errors import unknown
+from nascompiler.passes.quantization.precision import precision_of
 
 WORKLOADS = ("mlp0", "mlp1", "lstm0", "lstm1", "cnn0", "cnn1")
 """Names in the zoo (docs/workloads.md)."""
@@ -15,19 +16,19 @@ SHARES = {"mlp0": 0.305, "mlp1": 0.305, "lstm0": 0.145, "lstm1": 0.145, "cnn0": 
 being other networks. Each pair is halved here; weighted means divide by the sum."""
 
 
-def workload_structure(name: str, *, batch: int | None = None, dtype: DType = DType.I8) -> Graph:
+def workload_structure(name: str, *, batch: int | None = None, precision: str = "int8") -> Graph:
     """The integer network of a workload, at the paper's batch size or another; constants have no values.
 
-    `dtype` is that of activations: i16 for the half-speed mode. The graph is shared: do not change it. Raises
+    `precision` is one of `passes.quantization.precision.PRECISIONS`. The graph is shared: do not change it. Raises
     UsageError for a name that is no workload.
     """
     if name not in WORKLOADS:
         raise unknown("workload", name, WORKLOADS)
-    return _structure(name, batch, dtype)
+    return _structure(name, batch, precision)
 
 
 @lru_cache(maxsize=64)
-def _structure(name: str, batch: int | None, dtype: DType) -> Graph:
+def _structure(name: str, batch: int | None, precision: str) -> Graph:
     from nascompiler import api, zoo
     from nascompiler.passes.quantization.structure import integer_structure
 
@@ -35,7 +36,8 @@ def _structure(name: str, batch: int | None, dtype: DType) -> Graph:
     if batch is not None:
         set_batch(graph, batch)
     network = api.optimize(graph, "expand-cells{statistics=random}")
-    return integer_structure(network, dtype, whole=True)
+    bits = precision_of(precision)
+    return integer_structure(network, bits.activations, weight_dtype=bits.weights, byte_tables=True, whole=True)
 
 
 def set_batch(graph: Graph, batch: int) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+from nascompiler.ir import OPS
 from nascompiler.passes.canonicalization import (
     arithmetic,
     dynamic,
@@ -20,6 +23,11 @@ __all__ = ["canonical_rules"]
 
 def canonical_rules() -> tuple[Rule, ...]:
     """All rules, over the ops that are known by now: some are about every op with a trait, users' ops included."""
+    return _rules_over(tuple(OPS))
+
+
+@lru_cache(maxsize=4)
+def _rules_over(ops: tuple[str, ...]) -> tuple[Rule, ...]:
     return (
         *dynamic.rules(),
         *arithmetic.rules(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from math import sqrt
 
 import numpy as np
@@ -72,18 +73,27 @@ class Weights:
 
     def batch_norm(self, name: str, size: int) -> tuple[Constant, Constant, Constant, Constant]:
         """Scale, shift, mean and variance of the batch norm `name`."""
+        if not self.measured:
+            return self._unmeasured(name, size)
         scale = self.uniform(f"{name}.scale", (size,), 0.5, 1.5)
         shift = self.normal(f"{name}.bias", (size,), 0.3)
-        if not self.measured:
-            mean, variance = (
-                self.normal(f"{name}.mean", (size,), 0.3),
-                self.uniform(f"{name}.variance", (size,), 0.5, 1.5),
-            )
-            return scale, shift, mean, variance
         mean = self.lazy((size,), lambda: self.statistics.of(name)[0])
         variance = self.lazy((size,), lambda: self.statistics.of(name)[1])
         self.statistics.register(name, mean)
         return scale, shift, mean, variance
+
+    def _unmeasured(self, name: str, size: int) -> tuple[Constant, Constant, Constant, Constant]:
+        """Numbers for a batch norm that only has to be there, all from one generator: making that takes longest."""
+
+        @cache
+        def drawn() -> Array:
+            numbers: Array = self.generator(name).random((4, size), dtype=np.float32)
+            return numbers
+
+        def row(index: int, low: float) -> Constant:
+            return self.lazy((size,), lambda: drawn()[index] + np.float32(low))
+
+        return row(0, 0.5), row(1, -0.5), row(2, -0.5), row(3, 0.5)
 
     def settle(self, graph: Graph) -> None:
         """Let moving statistics come from this graph, as it is now."""

@@ -28,8 +28,10 @@ class PassManager:
         Raises UsageError for a broken contract before any pass has run, and whatever a pass raises, after the
         instruments have seen it.
         """
-        pipeline = Pipeline.parse(pipeline, start=graph) if isinstance(pipeline, str) else pipeline
-        pipeline.check(graph)
+        if isinstance(pipeline, str):
+            pipeline = Pipeline.parse(pipeline, start=graph)
+        else:
+            pipeline.check(graph)
         try:
             return self._run_steps(graph, pipeline.steps, ())
         finally:

@@ -88,10 +88,30 @@ def matches(pattern: Pattern, node: Node) -> Iterator[Match]:
 
     It is one object that changes from one to the next: look at each before asking for another.
     """
+    if not node.results or not _may_fit(pattern, node.results[0]):
+        return
     found = Match(node)
     for value in node.results[:1]:
         for _ in _fits(pattern, value, found, is_root=True):
             yield found
+
+
+def _may_fit(pattern: Pattern, value: Value) -> bool:
+    """Whether ops and constants are where the pattern wants them, whatever the names: most nodes are told so."""
+    if pattern.ops is not None:
+        node = value.producer
+        if node is None or node.op.name not in pattern.ops:
+            return False
+        wanted = pattern.operands
+        if wanted:
+            operands = node.operands
+            if len(operands) < len(wanted):
+                return False
+            if not all(map(_may_fit, wanted, operands)) and not (
+                len(operands) == 2 and node.op.has(Trait.COMMUTATIVE) and all(map(_may_fit, wanted, reversed(operands)))
+            ):
+                return False
+    return not pattern.constant or value.has_array
 
 
 def _fits(pattern: Pattern, value: Value, found: Match, *, is_root: bool = False) -> Iterator[None]:
@@ -147,11 +167,14 @@ def has_fused_activation(node: Node) -> bool:
 
 
 def _is_constant(pattern: Pattern, value: Value) -> bool:
-    array = value.array
-    if array is None:
+    if not value.has_array:
         return False
     wanted = pattern.equal_to
-    return wanted is None or bool(array.size and np.allclose(array.astype(np.float64), wanted, rtol=1e-6, atol=0))
+    if wanted is None:
+        return True
+    array = value.array
+    assert array is not None
+    return bool(array.size and np.allclose(array.astype(np.float64), wanted, rtol=1e-6, atol=0))
 
 
 Check = Callable[[Match], str | None]

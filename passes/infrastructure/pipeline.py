@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -60,7 +61,7 @@ class Pipeline:
         `start` is the graph, or the level, that it will begin with, if known. Raises UsageError that says where the
         text is wrong, which passes or options exist, or which pass is missing before which.
         """
-        pipeline = cls(_Parser(text).pipeline())
+        pipeline = cls(_parsed(text, PASSES.version))
         pipeline.check(start)
         return pipeline
 
@@ -209,6 +210,12 @@ _TOKEN = re.compile(
     r"|(?P<number>-?(?:inf\b|\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)(?![\w.]))|(?P<mark>[(){}\[\],=])|(?P<end>$)|(?P<bad>.))",
     re.DOTALL,
 )
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str, version: int) -> tuple[Step | Fixpoint, ...]:
+    """Passes are frozen, so that all who run the same text can share them, as long as the names stand for the same."""
+    return _Parser(text).pipeline()
 
 
 _WORDS: dict[str, Any] = {"true": True, "false": False, "none": None, "inf": float("inf"), "nan": float("nan")}

@@ -26,6 +26,8 @@ class PassRegistry(Mapping[str, type[Pass]]):
     def __init__(self) -> None:
         self._passes: dict[str, type[Pass]] = {}
         self._loaded = False
+        self.version = 0
+        """Grows with every pass: what was made of names before may be another now."""
 
     def register(self, cls: PassType) -> PassType:
         """Class decorator that makes a pass known under its name; raises UsageError when the name is taken."""
@@ -40,6 +42,7 @@ class PassRegistry(Mapping[str, type[Pass]]):
                 f"{cls.__module__}.{cls.__qualname__}; rename one (`name = ...` in the class)"
             )
         self._passes[cls.name] = cls
+        self.version += 1
         return cls
 
     def load(self) -> None:

@@ -87,8 +87,7 @@ def _is_function(node: Node) -> bool:
 
 def activations(node: Node) -> list[Value]:
     """The operands of a node that are activations: all that are float, without weights and biases."""
-    form = form_of(node)
-    if form is Form.SUM and node.op.name != "nn.matmul":
+    if node.op.name in _SUMS and node.op.name != "nn.matmul" and form_of(node) is Form.SUM:
         return [node.operands[0]]
     return [v for v in node.operands if v.type.dtype is DType.F32]
 
@@ -104,13 +103,15 @@ def absorbs(node: Node, *, tables: bool) -> Node | None:
     With `tables`, functions other than clamps are tables of their own behind a rounding.
     """
     user = node.results[0].sole_user if len(node.results) == 1 else None
-    if user is None:
+    if user is None or user.op.name not in (*CLAMPS, *GATES):
         return None
-    if user.op.name in CLAMPS and (form_of(node) is Form.SUM or node.op.name in ("nn.add", "nn.mul")):
+    if user.op.name in CLAMPS and node.op.name in ("nn.add", "nn.mul"):
         return user
-    if form_of(node) is Form.SUM and node.op.name != "nn.matmul" and not tables and is_epilogue(user):
+    if node.op.name not in _SUMS or form_of(node) is not Form.SUM:
+        return None
+    if user.op.name in CLAMPS:
         return user
-    return None
+    return user if node.op.name != "nn.matmul" and not tables and is_epilogue(user) else None
 
 
 def is_epilogue(node: Node) -> bool:

@@ -23,6 +23,7 @@ def insert_fake_quantization(
     *,
     weight_values: Mapping[Node, Array] | None = None,
     biases: Mapping[Node, Array] | None = None,
+    weight_dtype: DType = DType.I8,
 ) -> Graph:
     """A copy of the plan's graph in which every value that integer nodes take is quantised and dequantised.
 
@@ -47,7 +48,9 @@ def insert_fake_quantization(
                     restored = _restored(builder, value, plan.values[value], activations[value])
                     graph.set_operand(twins[node], index, restored)
             if node in weights:
-                _quantize_weight(graph, twins[node], weights[node], (weight_values or {}).get(node))
+                _quantize_weight(graph, twins[node], weights[node], weight_dtype, (weight_values or {}).get(node))
+            if node in plan.narrowed:
+                _quantize_index(graph, twins[node], activations[node.operands[0]])
             if biases is not None and node in biases:
                 _set_bias(graph, twins[node], biases[node])
     return graph
@@ -82,14 +85,21 @@ def _restored(builder: Builder, value: Value, dtype: DType, quantization: Quanti
     return restored
 
 
-def _quantize_weight(graph: Graph, node: Node, scale: Scales, values: Array | None) -> None:
+def _quantize_index(graph: Graph, node: Node, quantization: Quantization) -> None:
+    """Round what a table of 256 entries is looked up by to the upper 8 of its 16 bits."""
+    upper = Quantization.per_tensor(quantization.scale[0] * 256)
+    builder = Builder(graph, before=node, origin=node.origin)
+    graph.set_operand(node, 0, _restored(builder, node.operands[0], DType.I8, upper))
+
+
+def _quantize_weight(graph: Graph, node: Node, scale: Scales, dtype: DType, values: Array | None) -> None:
     weight = node.operands[1]
     if values is not None:
         weight = graph.constant(np.asarray(values, np.float32), weight.name)
     axis = (weight.type.rank or 0) - 1
     builder = Builder(graph, before=node, origin=node.origin)
     scales = builder.constant(np.asarray(scale, np.float32), f"{weight.name}.scale" if weight.name else "")
-    integers = builder.qnn.quantize_per_axis(weight, scales, axis=axis, name=weight.name)
+    integers = builder.qnn.quantize_per_axis(weight, scales, axis=axis, dtype=dtype, name=weight.name)
     graph.set_operand(node, 1, builder.qnn.dequantize_per_axis(integers, scales, axis=axis))
 
 

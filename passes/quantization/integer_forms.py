@@ -111,9 +111,8 @@ def _sum(graph: Graph, node: Node) -> str | None:
     bias = _integer_bias(node, x, scale, features)
     if isinstance(bias, str):
         return bias
-    bound = arithmetic.accumulator_bound(weights.integers.constant.array, weights.zero_point, x.dtype, x.zero_point)  # type: ignore[union-attr]
-    if bias is not None:
-        bound += int(np.abs(bias.astype(np.int64)).max(initial=0))
+    numbers = weights.integers.constant.array  # type: ignore[union-attr]
+    bound = arithmetic.accumulator_bound(numbers, weights.zero_point, x.dtype, x.zero_point, bias)
     if bound >= arithmetic.ACCUMULATOR_LIMIT:
         return f"its accumulators may reach {bound}, beyond 32 bits"
     last, activation, end = _epilogue(node)

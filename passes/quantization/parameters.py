@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nascompiler.ir import Array, DType, Quantization
-from nascompiler.ir.dialects.qnn.arithmetic import limits
+from nascompiler.ir.dialects.qnn.arithmetic import limits, reach
 from nascompiler.ir.errors import UsageError, unknown
 from nascompiler.passes.quantization.ranges import Range
 
@@ -21,6 +21,9 @@ DEAD_RANGE = 1.0
 WEIGHT_METHODS = ("max", "mse")
 CLIP_FACTORS = np.linspace(1.0, 0.5, 51)
 """Shares of the largest weight at which `mse` tries to clip, the widest first: it wins a tie."""
+
+MOST_AT_A_TIME = 1 << 16
+"""Weights whose clips are compared together: they and their differences take half a megabyte."""
 
 LARGEST_BIAS = 1 << 30
 """Half of what 32 bits hold; the other half is for the sums."""
@@ -86,7 +89,12 @@ def weight_scales(
     dead = largest / greatest < MINIMUM_SCALE
     largest[dead] = largest.max() if not dead.all() else DEAD_RANGE
     scales: Scales = (largest / greatest).astype(np.float32)
-    return scales if method == "max" else _least_squared_error(rows, scales, greatest)
+    if method == "max" or not scales.size:
+        return scales
+    step = max(1, MOST_AT_A_TIME // max(rows.shape[1], 1))  # every clip is tried while the weights are in the cache
+    parts = [slice(first, first + step) for first in range(0, len(rows), step)]
+    found: Scales = np.concatenate([_least_squared_error(rows[part], scales[part], greatest) for part in parts])
+    return found
 
 
 def _least_squared_error(rows: NDArray[np.float32], widest: Scales, greatest: int) -> Scales:
@@ -110,4 +118,25 @@ def scales_for_bias(scales: Scales, bias: Array, x_scale: float) -> Scales:
     if scales.size == 1:
         needed = needed.max(initial=0, keepdims=True)
     raised: Scales = np.maximum(scales, needed.astype(np.float32))
+    return raised
+
+
+def scales_for_sums(scales: Scales, weight: Array, bias: Array | None, x: Quantization, x_dtype: DType) -> Scales:
+    """The scales of weights, raised where sums with 16-bit numbers could need more than 32 bits, whatever x is.
+
+    `scales` is [O] or [1], `weight` [..., O] and `bias` [O] are float. A sum of n products is at most reach(x) * (the
+    sum of |w| / scale, and 1 for each of the n that is rounded); it has 31 bits less what bias correction may want.
+    """
+    limit = (1 << 31) * (1 - 1 / 64)
+    magnitudes = np.abs(np.asarray(weight, np.float64)).reshape(-1, weight.shape[-1])
+    farthest = reach(x_dtype, x.zero_point[0])
+    left = limit - farthest * len(magnitudes)
+    if left <= 0:
+        return scales  # no scale makes it fit: the layer stays in float, and says so
+    needed = magnitudes.sum(axis=0) * farthest / left
+    if bias is not None and bias.size == needed.size:
+        needed += np.abs(np.asarray(bias, np.float64)) / (x.scale[0] * left)
+    if scales.size == 1:
+        needed = needed.max(initial=0, keepdims=True)
+    raised: Scales = np.maximum(scales, np.nextafter(needed.astype(np.float32), np.float32(np.inf)))
     return raised

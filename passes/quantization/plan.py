@@ -32,6 +32,8 @@ class Plan:
     """Beyond these limits every consumer of the value saturates: a range need not be wider."""
     kept: frozenset[Node] = frozenset()
     """Nodes that stay in float because they were asked to."""
+    narrowed: frozenset[Node] = frozenset()
+    """Tables whose operand has 16 bits, of which the upper 8 are looked up."""
 
     @property
     def sums(self) -> list[Node]:
@@ -44,6 +46,8 @@ def make_plan(
     *,
     dtype: DType = DType.I8,
     tables: bool = False,
+    byte_tables: bool = False,
+    whole: bool = False,
     keep_float: Collection[Node] = (),
     wide: Collection[Node] = (),
 ) -> Plan:
@@ -52,7 +56,9 @@ def make_plan(
     `dtype` is the type of activations, i16 that of the activations which nodes in `wide` take and make. Nodes in
     `keep_float` stay in float; their operands and results are still quantised where other nodes need integers. With
     `tables`, hard_swish and hard_sigmoid behind a sum are tables behind a rounding, as accelerators have them, else
-    part of the sum in float32.
+    part of the sum in float32. With `byte_tables` no table has more than 256 entries: what is looked up has 8 bits,
+    whatever else has 16. With `whole`, what makes the graph's outputs is integer too where it can be; without it it
+    stays in float, as no integer node wants it. Sums give their results in float either way.
     """
     forms = {node: form_of(node) for node in graph.nodes}
     reasons = {node: form for node, form in forms.items() if isinstance(form, str)}
@@ -63,19 +69,34 @@ def make_plan(
         activation = absorbs(node, tables=tables) if node in possible else None
         if activation is not None and activation in possible:
             absorbed[activation] = node
-    integer = _integer(graph, possible, absorbed, forms)
+    wanted = {v for v in graph.outputs if whole and not _is_sum(v, forms, absorbed)}
+    integer = _integer(graph, possible, absorbed, forms, wanted)
     absorbed = {a: n for a, n in absorbed.items() if n in integer}
     reasons |= dict.fromkeys(possible - integer - absorbed.keys(), "its result or its operands are float")
-    taken = _taken(graph, integer)
+    taken = _taken(graph, integer, absorbed, wanted)
     ends = {v: absorbed_end(v, absorbed) for n in integer for v in n.results}
     groups = _groups(graph, integer, forms, taken)
     widened = {v for n in wide for v in (*activations(n), *(ends.get(r, r) for r in n.results))}
     types = {v: DType.I16 if widened.intersection(group) else dtype for group in groups for v in group}
+    narrowed: set[Node] = set()
+    if byte_tables:
+        lookups = {n for n in integer if forms[n] is Form.LOOKUP}
+        types |= {v: DType.I8 for group in groups if _only_looked_up(group, lookups, integer, forms) for v in group}
+        narrowed = {n for n in lookups if types[n.operands[0]].bytes == 2}
     values = {v: types[v] for v in taken}
     saturation = _saturation(graph, forms, values)
     limits = {v: saturation[v] for v in taken if saturation[v] != ENDLESS}
     kept = frozenset(keep_float) - {node for node in keep_float if isinstance(forms[node], str)}
-    return Plan(graph, frozenset(integer), absorbed, reasons, values, tuple(groups), limits, kept)
+    return Plan(graph, frozenset(integer), absorbed, reasons, values, tuple(groups), limits, kept, frozenset(narrowed))
+
+
+def _only_looked_up(
+    group: tuple[Value, ...], lookups: set[Node], integer: set[Node], forms: dict[Node, Form | str]
+) -> bool:
+    """Whether values that share a scale are wanted by tables alone, maybe after they were moved."""
+    users = [user for value in group for user in value.users]
+    moving = {u for u in users if u in integer and forms[u] is Form.PASSIVE and set(u.results) <= set(group)}
+    return not any(v.is_output for v in group) and all(u in lookups or u in moving for u in users)
 
 
 def absorbed_end(value: Value, absorbed: dict[Node, Node]) -> Value:
@@ -84,7 +105,19 @@ def absorbed_end(value: Value, absorbed: dict[Node, Node]) -> Value:
     return user.results[0] if user is not None and user in absorbed and absorbed[user] is value.producer else value
 
 
-def _integer(graph: Graph, possible: set[Node], absorbed: dict[Node, Node], forms: dict[Node, Form | str]) -> set[Node]:
+def _is_sum(value: Value, forms: dict[Node, Form | str], absorbed: dict[Node, Node]) -> bool:
+    """Whether a value is the result of a sum, or of the activation behind one."""
+    maker = value.producer
+    return maker is not None and forms[absorbed.get(maker, maker)] is Form.SUM
+
+
+def _integer(
+    graph: Graph,
+    possible: set[Node],
+    absorbed: dict[Node, Node],
+    forms: dict[Node, Form | str],
+    wanted: Collection[Value],
+) -> set[Node]:
     """Sums, and whatever lies between integers: fed by one that is integer, and wanted as an integer.
 
     Starting from all that is possible, nodes without such neighbours leave until none is left to leave.
@@ -96,28 +129,31 @@ def _integer(graph: Graph, possible: set[Node], absorbed: dict[Node, Node], form
         changed = False
         for sweep in (nodes, reversed(nodes)):
             for node in sweep:
-                if node in chosen and forms[node] is not Form.SUM and not _between(node, chosen, absorbed):
+                if node in chosen and forms[node] is not Form.SUM and not _between(node, chosen, absorbed, wanted):
                     chosen.discard(node)
                     changed = True
     return chosen
 
 
-def _between(node: Node, chosen: set[Node], absorbed: dict[Node, Node]) -> bool:
+def _between(node: Node, chosen: set[Node], absorbed: dict[Node, Node], wanted: Collection[Value]) -> bool:
     def source(value: Value) -> Node | None:
         producer = value.producer
         return absorbed.get(producer, producer) if producer is not None else None
 
     fed = any(source(v) in chosen for v in activations(node))
     ends = [absorbed_end(v, absorbed) for v in node.results]
-    return fed and all(any(user in chosen for user in end.users) for end in ends)
+    return fed and all(end in wanted or any(user in chosen for user in end.users) for end in ends)
 
 
-def _taken(graph: Graph, integer: set[Node]) -> list[Value]:
-    """The values that integer nodes take, in the order of their first use; constants among them."""
+def _taken(graph: Graph, integer: set[Node], absorbed: dict[Node, Node], wanted: Collection[Value]) -> list[Value]:
+    """The values that integer nodes take, in the order of their first use, constants among them; and outputs that are
+    wanted as integers."""
     taken: dict[Value, None] = {}
     for node in graph.nodes:
         if node in integer:
             taken.update((v, None) for v in activations(node))
+    made = {absorbed_end(v, absorbed) for n in integer for v in n.results}
+    taken.update((v, None) for v in graph.outputs if v in wanted and v in made)
     return list(taken)
 
 

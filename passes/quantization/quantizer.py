@@ -21,6 +21,7 @@ from nascompiler.passes.quantization.parameters import (
     WEIGHT_METHODS,
     activation_quantization,
     scales_for_bias,
+    scales_for_sums,
     weight_scales,
 )
 from nascompiler.passes.quantization.plan import Plan, make_plan
@@ -33,6 +34,7 @@ EQUALIZING = 16
 FEW = 32
 """Samples that are kept for adaptive rounding."""
 ACTIVATION_TYPES = (DType.I8, DType.U8, DType.I16)
+WEIGHT_TYPES = (DType.I8, DType.I16)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Settings:
 
     dtype: DType = DType.I8
     """Of activations: i8, u8 or i16."""
+    weight_dtype: DType = DType.I8
+    """Of weights: i8 or i16."""
+    byte_tables: bool = False
+    """Tables of 256 entries alone: what they are looked up by has 8 bits even where activations have 16."""
+    whole: bool = False
+    """What makes the outputs is integer too where it can be."""
     method: str = DEFAULT_METHOD
     """How ranges of activations are found: one of `calibration.METHODS`."""
     weight_method: str = "mse"
@@ -66,6 +74,8 @@ class Settings:
             raise unknown("method for weights", self.weight_method, WEIGHT_METHODS)
         if self.dtype not in ACTIVATION_TYPES:
             raise UsageError(f"activations cannot be {self.dtype}; accepted: {choices_text(ACTIVATION_TYPES)}")
+        if self.weight_dtype not in WEIGHT_TYPES:
+            raise UsageError(f"weights cannot be {self.weight_dtype}; accepted: {choices_text(WEIGHT_TYPES)}")
 
 
 @dataclass(frozen=True)
@@ -125,7 +135,8 @@ def quantize_graph(
 
 def replan(quantized: Quantized, settings: Settings) -> Quantized:
     """The same network by the same samples with other nodes in float or 16 bits, or weights scaled otherwise."""
-    fixed = {name: getattr(quantized.settings, name) for name in ("dtype", "method", "tables", "equalize")}
+    made = ("dtype", "byte_tables", "whole", "method", "tables", "equalize")
+    fixed = {name: getattr(quantized.settings, name) for name in made}
     settings = replace(settings, **fixed)
     plan = _plan(quantized.prepared, settings)
     return _finish(quantized.prepared, plan, quantized.calibration, settings, quantized.samples)
@@ -140,6 +151,8 @@ def _plan(prepared: Graph, settings: Settings) -> Plan:
         prepared,
         dtype=settings.dtype,
         tables=settings.tables,
+        byte_tables=settings.byte_tables,
+        whole=settings.whole,
         keep_float=[labels[name] for name in settings.keep_float],
         wide=[labels[name] for name in settings.wide],
     )
@@ -149,14 +162,22 @@ def _finish(
     prepared: Graph, plan: Plan, calibration: Calibration, settings: Settings, samples: Sequence[Mapping[str, Array]]
 ) -> Quantized:
     activations = {v: _quantization(v, dtype, calibration, settings) for v, dtype in plan.values.items()}
-    weights = {node: _weight_scales(node, settings) for node in plan.sums if node.op.name != "nn.matmul"}
-    rounded = adaptive_rounding(prepared, weights, samples) if settings.adaptive_rounding else None
-    biases = corrected_biases(weights, calibration.means, weights=rounded) if settings.correct_bias else {}
+    dtype = settings.weight_dtype
+    weights = {
+        node: _weight_scales(node, settings, plan.values[node.operands[0]], activations[node.operands[0]])
+        for node in plan.sums
+        if node.op.name != "nn.matmul"
+    }
+    rounded = adaptive_rounding(prepared, weights, samples, dtype=dtype) if settings.adaptive_rounding else None
+    corrects = settings.correct_bias
+    biases = corrected_biases(weights, calibration.means, weights=rounded, dtype=dtype) if corrects else {}
     for node, scales in weights.items():
         bias = biases.get(node, node.operands[2].array if len(node.operands) > 2 else None)
         if bias is not None:
             weights[node] = scales_for_bias(scales, bias, activations[node.operands[0]].scale[0])
-    fake = insert_fake_quantization(plan, activations, weights, weight_values=rounded, biases=biases)
+    fake = insert_fake_quantization(
+        plan, activations, weights, weight_values=rounded, biases=biases, weight_dtype=dtype
+    )
     verify(fake)
     fake.attributes[QUANTIZED] = True
     integers = run_pipeline(fake, "fake-quantization-to-integer")
@@ -168,12 +189,18 @@ def _quantization(value: Value, dtype: DType, calibration: Calibration, settings
     return activation_quantization(calibration.ranges[value] if known else calibration.range_for(value, dtype), dtype)
 
 
-def _weight_scales(node: Node, settings: Settings) -> Scales:
-    weight = node.operands[1]
+def _weight_scales(node: Node, settings: Settings, x_dtype: DType, x: Quantization) -> Scales:
+    weight, dtype = node.operands[1], settings.weight_dtype
     if weight.array is None:
         raise ModelError(f"{node!r}: the values of its weights are not loaded")
     per_channel = settings.per_channel and not (node.op.name == "nn.conv2d_transpose" and node["groups"] > 1)
-    return weight_scales(weight.array, weight.array.ndim - 1, per_channel=per_channel, method=settings.weight_method)
+    axis = weight.array.ndim - 1
+    method = settings.weight_method
+    scales = weight_scales(weight.array, axis, per_channel=per_channel, method=method, dtype=dtype)
+    if DType.I16 not in (dtype, x_dtype):
+        return scales
+    bias = node.operands[2].array if len(node.operands) > 2 else None
+    return scales_for_sums(scales, weight.array, bias, x, x_dtype)
 
 
 def _commonest(plan: Plan) -> str:

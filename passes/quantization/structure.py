@@ -12,7 +12,7 @@ import numpy as np
 
 from nascompiler.ir import DType, Graph, Node, Value
 from nascompiler.ir.constant import Constant
-from nascompiler.ir.types import TensorType
+from nascompiler.ir.types import Dim, Quantization, TensorType
 from nascompiler.passes.quantization.forms import Form, form_of, parameters_of
 from nascompiler.passes.quantization.plan import Plan, make_plan
 from nascompiler.passes.quantization.preparation import prepare
@@ -21,43 +21,39 @@ STRUCTURE = "structure-only"
 """The attribute of a graph whose constants mean nothing."""
 
 
-def integer_structure(graph: Graph, dtype: DType = DType.I8, *, whole: bool = False) -> Graph:
+def integer_structure(
+    graph: Graph,
+    dtype: DType = DType.I8,
+    *,
+    weight_dtype: DType = DType.I8,
+    byte_tables: bool = False,
+    whole: bool = False,
+) -> Graph:
     """The graph that quantising a float network would give, but for scales, zero points and the values of constants.
 
-    `dtype` is that of activations. With `whole`, what makes the network's outputs is integer too where it can be, and
-    is dequantised at the very end; without it, it stays in float as no integer node wants it. Raises UsageError as
-    `prepare` does.
+    `dtype` is that of activations; `weight_dtype`, `byte_tables` and `whole` as in `quantizer.Settings`. Raises
+    UsageError as `prepare` does.
     """
     prepared = prepare(graph)
-    if whole:
-        _want_outputs(prepared)
-    plan = make_plan(prepared, dtype=dtype)
-    return _Structure(prepared, plan, dtype).run()
-
-
-def _want_outputs(graph: Graph) -> None:
-    """Let every output pass through a sum of one product, which wants integers; `_Structure` leaves it out."""
-    outputs = {}
-    for name, value in zip(graph.output_names, graph.outputs, strict=True):
-        made = value
-        if value.producer is not None and value.type.dtype is DType.F32 and form_of(value.producer) is not Form.SUM:
-            channels = value.type.static_shape[-1]
-            weight = Value(TensorType((channels, 1)), constant=_zeros(TensorType((channels, 1))))
-            made = graph.insert("nn.linear", (value, weight), names=(_END,)).result
-        outputs[name] = made
-    graph.set_outputs(outputs)
-
-
-_END = "(end)"
+    plan = make_plan(prepared, dtype=dtype, byte_tables=byte_tables, whole=whole)
+    return _Structure(prepared, plan, dtype, weight_dtype).run()
 
 
 def _zeros(type: TensorType) -> Constant:
     return Constant.lazy(type, lambda: np.zeros(type.static_shape, type.dtype.numpy))
 
 
+_UNIT = Quantization.per_tensor(1.0)
+
+
+def _typed(shape: tuple[Dim, ...] | None, dtype: DType) -> TensorType:
+    """The type of a result, which is known without asking the op: the float network has its shape."""
+    return TensorType(shape, dtype, None if dtype.is_float else _UNIT)
+
+
 class _Structure:
-    def __init__(self, graph: Graph, plan: Plan, dtype: DType) -> None:
-        self.source, self.plan, self.dtype = graph, plan, dtype
+    def __init__(self, graph: Graph, plan: Plan, dtype: DType, weight_dtype: DType) -> None:
+        self.source, self.plan, self.dtype, self.weight_dtype = graph, plan, dtype, weight_dtype
         self.graph = Graph(graph.name)
         self.graph.attributes = {**graph.attributes, STRUCTURE: True}
         self.floats: dict[Value, Value] = {}
@@ -68,7 +64,7 @@ class _Structure:
         for value in self.source.inputs:
             self.floats[value] = self.graph.add_input(value.name, value.type)
         for node in self.source.nodes:
-            if node in self.plan.absorbed or (node.results and node.results[0].name == _END):
+            if node in self.plan.absorbed:
                 continue
             if node in self.plan.integer:
                 self._integer(node)
@@ -76,8 +72,7 @@ class _Structure:
                 self._float(node)
         outputs = {}
         for name, value in zip(self.source.output_names, self.source.outputs, strict=True):
-            ends = value.producer is not None and value.name == _END
-            outputs[name] = self._as_float(value.producer.operands[0] if ends and value.producer else value)
+            outputs[name] = self._as_float(value)
         self.graph.set_outputs(outputs)
         return self.graph
 
@@ -89,7 +84,9 @@ class _Structure:
             dtype = self.plan.values.get(value, self.dtype)
             if value.is_constant:
                 return self._constant(value.type.static_shape, dtype)
-            made = self.graph.insert("qnn.quantize", (self._as_float(value),), {"scale": 1.0, "dtype": dtype})
+            attributes = {"scale": 1.0, "dtype": dtype}
+            types = [_typed(value.type.shape, dtype)]
+            made = self.graph.insert("qnn.quantize", (self._as_float(value),), attributes, types=types)
             self.integers[value] = made.result
         return self.integers[value]
 
@@ -125,7 +122,7 @@ class _Structure:
         if form is Form.SUM and node.op.name != "nn.matmul":
             weight = node.operands[1].type.static_shape
             features = end.type.static_shape[-1]
-            operands = [self._as_integer(node.operands[0]), self._constant(weight, DType.I8)]
+            operands = [self._as_integer(node.operands[0]), self._constant(weight, self.weight_dtype)]
             operands += [self._constant((features,), DType.F32), self._constant((features,), DType.I32)]
             function = "none" if activation is None else activation.op.name.removeprefix("nn.")
             attributes = {**own, "x_scale": 1.0, "activation": function, **common}
@@ -140,6 +137,9 @@ class _Structure:
             attributes = {**own, "x_scale": 1.0, **common}
         elif form is Form.LOOKUP:
             x = self._as_integer(node.operands[0])
+            if node in self.plan.narrowed:
+                index = {"x_scale": 1.0, "scale": 1.0, "dtype": DType.I8}
+                x = self.graph.insert("qnn.requantize", (x,), index, origin=node.origin).result
             operands = [x, self._constant((1 << 8 * x.type.dtype.bytes,), wanted or self.dtype)]
             attributes = {"x_scale": 1.0, "scale": 1.0, "function": node.op.name, "parameters": parameters_of(node)}
             name = "qnn.lookup"
@@ -149,6 +149,9 @@ class _Structure:
         names = [v.name for v in last.results]
         if len(names) == 1:  # as quantising names it
             names = [names[0] or node.results[0].name]
-        made = self.graph.insert(name, operands, attributes, names=names, origin=node.origin)
+        types = (
+            None if form is Form.PASSIVE else [_typed(end.type.shape, attributes.get("dtype", wanted or self.dtype))]
+        )
+        made = self.graph.insert(name, operands, attributes, names=names, origin=node.origin, types=types)
         for old, new in zip(last.results, made.results, strict=True):
             (self.floats if new.type.dtype is DType.F32 else self.integers)[old] = new

@@ -18,6 +18,7 @@ from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lower import lower
 from nascompiler.ir import Builder, DType, VerificationError, evaluate
 from tests.backends.replay import run_merged
+from tests.ir.op_examples import OpExample
 from tests.ir.qnn_examples import EXAMPLES, full
 
 INSTRUCTION_SETS = ("avx512", "avx2", "sse2")
@@ -47,6 +48,22 @@ def assert_identical(examples, folder, text):
 
 def test_every_example_is_bit_for_bit_the_reference(tmp_path):
     assert_identical(EXAMPLES, tmp_path / "all", "cpu")
+
+
+def test_weights_of_sixteen_bits(tmp_path):
+    """As scales leave room for: beside 16-bit activations, a sum of few products of smaller weights."""
+    random = np.random.default_rng(5)
+    result = {"scale": 0.05, "zero_point": 0, "dtype": DType.I16}
+    examples = []
+    for dtype, reach in ((DType.I8, 32768), (DType.U8, 32768), (DType.I16, 700)):
+        weight = random.integers(-reach, reach, (3, 3, 8, 12)).astype(np.int16)
+        scale = random.uniform(1e-6, 1e-5, 12).astype(np.float32)
+        bias = random.integers(-9999, 9999, 12).astype(np.int32)
+        given = {"x_scale": 0.1, "x_zero_point": 0 if dtype is DType.I16 else 7, **result}
+        image = full(dtype, 1, 6, 7, 8)
+        examples.append(OpExample("qnn.conv2d", (image, weight, scale, bias), {**given, "activation": "relu"}))
+        examples.append(OpExample("qnn.linear", (full(dtype, 5, 8), weight[0, 0], scale, bias), given))
+    assert_identical(examples, tmp_path / "sixteen", "cpu")
 
 
 @pytest.mark.parametrize("isa", INSTRUCTION_SETS)

@@ -41,13 +41,24 @@ def test_workloads_as_json(cli: Any) -> None:
     assert (found["mlp1"]["batch"], found["cnn0"]["batch"]) == (168, 8)
 
 
-def test_workloads_as_a_table_at_half_speed(cli: Any) -> None:
-    rows = {}
-    for bits in (8, 16):
-        result = cli("tpu-workloads", "--json", "--only", "cnn0", "--bits", bits)
+def test_workloads_at_half_and_quarter_speed(cli: Any) -> None:
+    cycles: dict[str, dict[str, int]] = {}
+    for precision in ("int8", "int16x8", "int8x16", "int16"):
+        result = cli("tpu-workloads", "--json", "--precision", precision)
         assert result.code == 0, result.err
-        rows[bits] = json.loads(result.out)["cnn0"]
-    assert rows[16]["cycles"] > 1.9 * rows[8]["cycles"]
+        rows = json.loads(result.out)
+        assert len(rows) == 6
+        assert all(row["programs"] == 1 for row in rows.values())
+        cycles[precision] = {name: row["cycles"] for name, row in rows.items()}
+    for name in cycles["int8"]:
+        assert cycles["int8"][name] < cycles["int16x8"][name] < cycles["int16"][name]
+        assert cycles["int8"][name] < cycles["int8x16"][name] < cycles["int16"][name]
+    bound = cycles["int8"]["cnn0"]  # by the array: the others wait for weights, which are the same bytes
+    assert cycles["int16x8"]["cnn0"] == pytest.approx(2 * bound, rel=0.02)
+    assert cycles["int16"]["cnn0"] == pytest.approx(4 * bound, rel=0.03)
+
+
+def test_workloads_as_a_table(cli: Any) -> None:
     result = cli("tpu-workloads", "--only", "mlp1", "--target", "tpu:prime")
     assert result.code == 0
     assert "mlp1" in result.out
@@ -60,7 +71,7 @@ def test_workloads_as_a_table_at_half_speed(cli: Any) -> None:
         (("--target", "tpu:v9"), "unknown TPU 'tpu:v9'"),
         (("--target", "cpu"), "cannot read target 'cpu'"),
         (("--target", "tpu:v1{array=1}"), "array is 1"),
-        (("--bits", "4"), "accepted: 8 or 16"),
+        (("--precision", "int4"), "unknown precision 'int4'"),
     ],
 )
 def test_bad_workload_options(cli: Any, arguments: tuple[str, ...], message: str) -> None:
@@ -97,6 +108,12 @@ def test_from_a_model_to_simulated_figures(cli: Any, small_onnx: Path, tmp_path:
     assert found["kind"] == "simulated"
     assert found["cycles"] == found["counters"]["cycles"]
     assert found["counters"].keys() >= KEYS
+    layers = found["layer_counters"]
+    assert all(row.keys() >= KEYS for row in layers)
+    assert sum(row["cycles"] for row in layers) == found["cycles"]
+    shown = cli("bench", folder, "--profile").out.splitlines()
+    assert any(line.startswith("all ") and f"{found['cycles']:,}" in line for line in shown)
+    assert all(any(line.startswith(row["name"]) for line in shown) for row in layers if row["cycles"])
 
 
 def test_targets_lists_machines(cli: Any) -> None:

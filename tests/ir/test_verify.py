@@ -223,3 +223,19 @@ def test_legality_of_open_sizes():
         f"%{name} : f32[N,2]: its size is not known here; give the inputs' shapes (fix-shapes, --shape)"
         for name in ("x", "r")
     ]
+
+
+def test_what_changes_after_it_was_verified_is_verified_again():
+    builder = Builder()
+    x = builder.input("x", (2, 3))
+    graph = builder.outputs(y=builder.nn.transpose(builder.nn.relu(x, name="r"), permutation=(1, 0), name="t"))
+    assert messages(graph) == []
+    for copy in (graph, graph.clone()):
+        relu, transpose = copy.nodes
+        copy.set_attributes(transpose, permutation=(0, 1))
+        assert any("%t is declared f32[3,2], but inferred f32[2,3]" in m for m in messages(copy))
+        copy.set_attributes(transpose, permutation=(1, 0))
+        copy.set_type(relu.result, TensorType((3, 2)))
+        assert len(messages(copy)) == 2
+        copy.set_type(relu.result, TensorType((2, 3)))
+        assert messages(copy) == []

@@ -1,6 +1,6 @@
 import numpy as np
 
-from nascompiler.ir import Builder, OpDef, Operand, TensorType
+from nascompiler.ir import Builder, Constant, OpDef, Operand, TensorType
 from nascompiler.ir.ops import OPS
 from nascompiler.passes import run_pipeline
 
@@ -93,3 +93,17 @@ def test_ten_thousand_equal_nodes():
     x = builder.input("x", (1,))
     graph = builder.outputs(y=builder.nn.concat(*(builder.nn.exp(x) for _ in range(10_000)), axis=0))
     assert len(run_pipeline(graph, CSE)) == 2
+
+
+def test_lazy_constants_are_not_made_to_be_compared():
+    def fail():
+        raise AssertionError("nobody needs the values")
+
+    shared, other = Constant.lazy(TensorType((3,)), fail), Constant.lazy(TensorType((3,)), fail)
+    builder = Builder()
+    x = builder.input("x", (3,))
+    same = [builder.nn.add(x, builder.constant(shared)) for _ in range(2)]
+    graph = builder.outputs(a=same[0], b=same[1], c=builder.nn.add(x, builder.constant(other)))
+    result = run_pipeline(graph, "eliminate-common-subexpressions")
+    assert len(result) == 2
+    assert result.outputs[0] is result.outputs[1]

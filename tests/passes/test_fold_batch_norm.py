@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from nascompiler.data import models
-from nascompiler.ir import Builder, Graph
+from nascompiler.ir import Builder, Constant, Graph, TensorType
 from nascompiler.onnx import import_onnx
-from nascompiler.passes import PassContext, PassManager, Pipeline
+from nascompiler.passes import PassContext, PassManager, Pipeline, run_pipeline
 from nascompiler.passes.fold_batch_norm import FoldBatchNorm
 from nascompiler.passes.infrastructure.instruments import NumericCheck, Verify
 from tests.passes.networks import HARD_SIGMOIDS, HARD_SWISHES, Writer, random_network
@@ -257,3 +257,26 @@ def test_batch_norm_after_a_concat_that_it_cannot_be_folded_into():
     writer, y = concat_network("conv", "conv")
     concat = y.producer.operands[0]
     assert any("has other users" in r for r in reasons(writer.builder.outputs(y=y, z=concat)))
+
+
+def test_weights_are_not_made_to_be_folded():
+    asked = []
+
+    def lazy(shape, number):
+        def make():
+            asked.append(shape)
+            return np.full(shape, number, np.float32)
+
+        return Constant.lazy(TensorType(shape), make)
+
+    builder = Builder()
+    x = builder.input("x", (1, 4, 4, 3))
+    conv = builder.nn.conv2d(x, builder.constant(lazy((1, 1, 3, 5), 2.0)))
+    statistics = [builder.constant(np.full(5, number, np.float32)) for number in (3.0, 1.0, 4.0, 1.0)]
+    graph = builder.outputs(y=builder.nn.batch_norm(conv, *statistics, epsilon=0.0))
+    result = run_pipeline(graph, f"{PASS},canonicalize,eliminate-common-subexpressions")
+    assert asked == []
+    (node,) = result.nodes
+    assert np.array_equal(node.operands[1].array, np.full((1, 1, 3, 5), 6.0, np.float32))
+    assert np.array_equal(node.operands[2].array, np.full(5, 1.0 - 4.0 * 3.0, np.float32))
+    assert asked == [(1, 1, 3, 5)]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from nascompiler.ir import Builder
 from nascompiler.passes.quantization.quantizer import Settings, quantize_graph
@@ -24,15 +25,16 @@ def test_integers_float_and_16_bits_with_their_reasons() -> None:
     assert integer_share(list(rows.values())) == 1 - rows["stem"].macs / total
 
 
-def test_sums_beyond_32_bits_are_float_with_the_reason() -> None:
+@pytest.mark.parametrize(("products", "placement"), [(2048, "16 bit"), (70000, "float")])
+def test_sums_that_no_scale_fits_into_32_bits_are_float_with_the_reason(products: int, placement: str) -> None:
     b = Builder("large")
-    x = b.input("x", (1, 2048))
-    weight = np.where(np.arange(2048 * 4).reshape(2048, 4) % 2, 1.0, -1.0).astype(np.float32)
+    x = b.input("x", (1, products))
+    weight = np.where(np.arange(products * 4).reshape(products, 4) % 2, 1.0, -1.0).astype(np.float32)
     y = b.nn.linear(x, b.constant(weight, "w"), name="wide")
     graph = b.outputs(y=b.nn.linear(y, b.constant(np.eye(4, dtype=np.float32), "v"), name="last"))
     generator = np.random.default_rng(0)
-    samples = [{"x": generator.standard_normal((1, 2048)).astype(np.float32)} for _ in range(4)]
+    samples = [{"x": generator.standard_normal((1, products)).astype(np.float32)} for _ in range(4)]
     quantized = quantize_graph(graph, samples, Settings(wide=("wide",), equalize=False))
     rows = {row.layer: row for row in placements(quantized)}
-    assert rows["wide"].placement == "float"
-    assert "beyond 32 bits" in rows["wide"].reason
+    assert rows["wide"].placement == placement
+    assert ("beyond 32 bits" in rows["wide"].reason) == (placement == "float")

@@ -172,3 +172,21 @@ def test_one_image_and_constant_data_work_with_a_warning() -> None:
     assert "single sample" in nc.quantize(classifier(), calibration=DATA[:1]).report.warnings[0]
     constant = nc.quantize(classifier(), calibration=np.ones((5, 8, 8, 3), np.float32)).report
     assert any("never changed during calibration" in warning for warning in constant.warnings)
+
+
+def test_more_bits_lose_less_and_sums_fit() -> None:
+    from nascompiler.quantization.quantize import quantizer_options
+
+    network, sample = classifier(), next(iter(images(1, seed=5)))
+    expected = evaluate(network, sample)["scores"]
+    lost = {}
+    for precision in ("int8", "int16x8", "int8x16", "int16"):
+        made = nc.quantize(network, calibration=DATA, **quantizer_options(precision, "cpu"))
+        graph = made.graph
+        assert f"{precision} pays in size" in str(made.report.verdict)
+        lost[precision] = float(np.abs(evaluate(graph, sample)["scores"] - expected).max())
+    assert lost["int16"] < min(lost["int16x8"], lost["int8x16"]) < lost["int8"]
+    with pytest.raises(UsageError, match="weights cannot be u8; accepted: i8 or i16"):
+        nc.quantize(network, calibration=DATA, weight_dtype="u8")
+    with pytest.raises(UsageError, match="unknown precision 'int4'"):
+        quantizer_options("int4", "cpu")

@@ -30,12 +30,15 @@ def plans(network: Network, machine: Machine, mappings: Mapping[str, Layout] | N
 
     Raises ModelError where the network does not fit the machine.
     """
-    yield make_plan(network, machine, mappings=mappings)
+    own = make_plan(network, machine, mappings=mappings)
+    yield own
     for smaller in _smaller(machine):
         try:
-            yield make_plan(network, machine, like=smaller, mappings=mappings)
+            other = make_plan(network, machine, like=smaller, mappings=mappings)
         except ModelError:  # it does not fit the smaller one
             continue
+        if other != own:
+            yield other
 
 
 def best_program(network: Network, machine: Machine, *, mappings: Mapping[str, Layout] | None = None) -> Timed:

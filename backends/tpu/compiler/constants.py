@@ -68,17 +68,21 @@ def table_of(lookup: Node) -> NDArray[Any]:
     return np.ascontiguousarray(array)
 
 
-def weights_of(work: SumWork) -> NDArray[np.int8]:
+Weights = NDArray[np.int8] | NDArray[np.int16]
+"""The weights of a layer: bytes, or 16 bits in the modes of half and quarter speed."""
+
+
+def weights_of(work: SumWork) -> Weights:
     """The weights [kernel height, kernel width, channels of a group, features] less their zero point."""
     node = work.node
     array = node.operands[1].array
     assert array is not None
-    shifted = array if not node["weight_zero_point"] else array.astype(np.int16) - node["weight_zero_point"]
-    made = np.ascontiguousarray(shifted.astype(np.int8))
+    shifted = array if not node["weight_zero_point"] else array.astype(np.int32) - node["weight_zero_point"]
+    made: Weights = np.ascontiguousarray(shifted.astype(np.int16 if work.weight_element == 2 else np.int8))
     return made.reshape(*work.window.kernel, work.group_channels, -1)
 
 
-def bias_of(work: SumWork, weights: NDArray[np.int8]) -> NDArray[np.int32]:
+def bias_of(work: SumWork, weights: Weights) -> NDArray[np.int32]:
     """The biases with what the zero point of x takes off every sum; sums may wrap around, the final ones fit."""
     node = work.node
     sums = weights.reshape(-1, weights.shape[-1]).sum(axis=0, dtype=np.int64)

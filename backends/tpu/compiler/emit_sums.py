@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-from functools import partial
-
 import numpy as np
 from numpy.typing import NDArray
 
 from nascompiler.backends.tpu.compiler.constants import (
     ELEMENT_TYPES,
     Finish,
+    Weights,
     bias_of,
     finish_of,
     multipliers_of,
     weights_of,
 )
 from nascompiler.backends.tpu.compiler.emission import MOST_ROWS, Emitter, Slice, lane_blocks, table_bytes, table_image
-from nascompiler.backends.tpu.compiler.mapping import (
-    PARAMETER_BYTES,
-    Block,
-    Mapping,
-    Shape,
-    Tiling,
-    block_matrix,
-    tiling,
-    useful_weights,
-)
+from nascompiler.backends.tpu.compiler.mapping import PARAMETER_BYTES, Mapping, Shape, Tiling, block_matrix, tiling
 from nascompiler.backends.tpu.compiler.memory import Bytes, aligned
+from nascompiler.backends.tpu.compiler.sum_records import PIECE, STATE, TileTable, tile_table, write_sum
+from nascompiler.backends.tpu.compiler.tensors import View
 from nascompiler.backends.tpu.compiler.work import SumWork, Window
 from nascompiler.backends.tpu.isa import ActFlag, MmcFlag, RdwFlag
 from nascompiler.backends.tpu.isa.opcodes import PARTIAL_TILES
-
-PIECE = 512
-"""Accumulator rows that one instruction fills: what is drained behind it is free again that soon."""
 
 
 class SumConstants:
@@ -42,10 +30,10 @@ class SumConstants:
     def __init__(self, work: SumWork, mapping: Mapping, side: int) -> None:
         self.work, self.mapping, self.side = work, mapping, side
         self.shape = Shape.of(work)
-        self._weights: NDArray[np.int8] | None = None
+        self._weights: Weights | None = None
 
     @property
-    def weights(self) -> NDArray[np.int8]:
+    def weights(self) -> Weights:
         if self._weights is None:
             self._weights = weights_of(self.work)
         return self._weights
@@ -74,14 +62,23 @@ class SumConstants:
             parts = [_padded(np.concatenate(parts)), table_image(self.work.lookup)]
         return np.concatenate(parts)
 
-    def tile(self, block: Block, first: int, rows: int, *, packed: bool) -> Bytes:
-        """A weight tile: `rows` of a block's rows from `first` on."""
-        part = block_matrix(self.shape, self.mapping, block, self.weights)[first : first + rows]
-        if packed:
-            return np.ascontiguousarray(part).view(np.uint8).reshape(-1)
-        whole = np.zeros((self.side, self.side), np.int8)
-        whole[:rows, : part.shape[1]] = part
-        return whole.view(np.uint8).reshape(-1)
+    def tiles(self, table: TileTable, *, packed: bool) -> Bytes:
+        """All weight tiles as they stand in weight memory."""
+        image = np.zeros(table.bytes, np.uint8)
+        number = 0
+        for block in tiling(self.shape, self.mapping).blocks:
+            matrix = block_matrix(self.shape, self.mapping, block, self.weights)
+            for first in range(0, len(matrix), self.mapping.side):
+                _, rows, offset = table.tiles[number]
+                part = matrix[first : first + rows]
+                if not packed:
+                    whole = np.zeros((self.side, self.side), part.dtype)
+                    whole[:rows, : part.shape[1]] = part
+                    part = whole
+                tile = np.ascontiguousarray(part).view(np.uint8).reshape(-1)
+                image[offset : offset + tile.size] = tile
+                number += 1
+        return image
 
 
 def _padded(piece: Bytes) -> Bytes:
@@ -153,27 +150,59 @@ class _Sum:
         self.parameters, self.finish, self.part = parameters, finish, part
         self.x, self.write = work.reads[0], work.write
         self.scatter = mapping.patch != (1, 1)
-        plain = made.window == Window() and self.x.is_even
+        image = (self.x.geometry.height, self.x.geometry.width)  # less than the grid where it is padded at its end
+        plain = made.window == Window() and made.grid == image and self.x.is_even
         self.convolve = not plain
         self.positions = emitter.images(self.write, part) * made.grid[0] * made.grid[1]
         self.flags = self._flags()
-        computed = made.grid[0] * made.grid[1] * mapping.patch[0] * mapping.patch[1]
-        self.inside = Fraction(self.write.geometry.pixels, computed)
-        """The part of the patches' pixels that belongs to the image; the rest is computed and thrown away."""
         self.packed = PARTIAL_TILES in emitter.machine.extensions
 
     def emit(self) -> None:
         self._configure()
-        side = self.mapping.side
-        if all(self.made.rows(block) <= side for block in self.made.blocks):
-            self._emit_resident()
-        else:
-            self._emit_refetched()
+        machine, shape, emitter = self.emitter.machine, self.constants.shape, self.emitter
+        wide = shape.weight_element
+        table = tile_table(shape, self.mapping, 0 if self.packed else machine.tile_bytes * wide)
+        dram = emitter.weights.place(
+            (self.work, self.mapping, "tiles"), table.bytes, lambda: self.constants.tiles(table, packed=self.packed)
+        )
+        fetch_flags = (RdwFlag.PARTIAL if self.packed else 0) | (RdwFlag.WIDE if wide == 2 else 0)
+        act_flags = (ActFlag.TABLE if self.finish.table is not None else 0) | (ActFlag.SCATTER if self.scatter else 0)
+        most = emitter.accumulators
+        chunk = self.positions if table.resident else min(self.positions, most)
+        pieces = chunk // PIECE + chunk // most + 3
+        records = len(table.blocks) * (2 + 3 * pieces) + len(table.tiles) * (1 + pieces)
+        rows = np.empty((records * -(-self.positions // chunk), 7), np.int64)
+        state = np.array([*self.builder.registers(STATE), emitter.accumulator], np.int64)
+        count = write_sum(
+            table.blocks,
+            table.tiles,
+            state,
+            np.empty((pieces, 3), np.int64),
+            rows,
+            self.mapping.side,
+            self.positions,
+            most,
+            int(fetch_flags),
+            dram,
+            self.flags,
+            self._place(self.x),
+            int(act_flags),
+            self._place(self.write),
+            self.parameters,
+        )
+        *registers, emitter.accumulator = state.tolist()
+        self.builder.extend(rows[:count], dict(zip(STATE, registers, strict=True)))
+
+    def _place(self, view: View) -> NDArray[np.int64]:
+        """Address, bytes between pixels where all are equally far apart, and bytes of an element."""
+        stride = view.even_stride if view.is_even else 0
+        return np.array([self.emitter.base(view, self.part), stride, view.element], np.int64)
 
     def _flags(self) -> int:
         flags = 0 if self.x.dtype.is_signed else int(MmcFlag.UNSIGNED)
-        flags |= MmcFlag.WIDE_ACTIVATIONS if self.x.element == 2 else 0
-        return flags | (MmcFlag.CONVOLVE if self.convolve else 0)
+        flags |= int(MmcFlag.WIDE_ACTIVATIONS) if self.x.element == 2 else 0
+        flags |= int(MmcFlag.WIDE_WEIGHTS) if self.constants.shape.weight_element == 2 else 0
+        return flags | (int(MmcFlag.CONVOLVE) if self.convolve else 0)
 
     def _configure(self) -> None:
         x, window, g = self.x, self.made.window, self.x.geometry
@@ -214,85 +243,3 @@ class _Sum:
             )
         else:
             self.builder.configure(A_OUT_STRIDE=out.even_stride)
-
-    def _emit_resident(self) -> None:
-        """Every block has one tile, which stays in the array for all positions."""
-        lane = 0
-        for block in self.made.blocks:
-            self._begin(block)
-            self._fetch(block, 0)
-            for number, (first, rows, place) in enumerate(self._pieces(0, self.positions)):
-                self._multiply(block, 0, first, rows, place, new=number == 0, accumulate=False)
-                self._activate(block, lane, first, rows, place)
-            lane += self.made.columns(block)
-
-    def _emit_refetched(self) -> None:
-        """Tiles come one after the other for as many positions as there are accumulators, then again for the next."""
-        most = self.emitter.accumulators
-        chunks = -(-self.positions // most)
-        size = -(-self.positions // chunks)
-        for start in range(0, self.positions, size):
-            end = min(start + size, self.positions)
-            lane = 0
-            for block in self.made.blocks:
-                self._begin(block)
-                pieces = self._pieces(start, end)
-                tiles = range(0, self.made.rows(block), self.mapping.side)
-                for number, first_row in enumerate(tiles):
-                    self._fetch(block, first_row)
-                    for index, (first, rows, place) in enumerate(pieces):
-                        self._multiply(block, first_row, first, rows, place, new=index == 0, accumulate=number > 0)
-                for first, rows, place in pieces:
-                    self._activate(block, lane, first, rows, place)
-                lane += self.made.columns(block)
-
-    def _begin(self, block: Block) -> None:
-        self.builder.configure(M_K=self.made.rows(block))
-        if self.convolve:
-            self.builder.configure(M_CHANNELS=block.channels)
-
-    def _pieces(self, start: int, end: int) -> list[tuple[int, int, int]]:
-        """First position, rows and accumulator row of each piece; rows that come round again begin a piece."""
-        most = self.emitter.accumulators
-        found = []
-        while start < end:
-            place = self.emitter.accumulator
-            rows = min(PIECE, end - start, most - place)
-            found.append((start, rows, place))
-            self.emitter.accumulator = (place + rows) % most
-            start += rows
-        return found
-
-    def _fetch(self, block: Block, first_row: int) -> None:
-        rows = min(self.mapping.side, self.made.rows(block) - first_row)
-        columns = self.made.columns(block)
-        size = rows * columns if self.packed else self.emitter.machine.tile_bytes
-        key = (self.work, self.mapping, block, first_row)
-        make = partial(self.constants.tile, block, first_row, rows, packed=self.packed)
-        dram = self.emitter.weights.place(key, size, make)
-        useful = useful_weights(self.constants.shape, self.mapping, block, first_row, rows) * self.inside
-        flags = RdwFlag.PARTIAL if self.packed else 0
-        self.builder.read_weights(dram, rows=rows, columns=columns, useful=round(useful), flags=flags)
-
-    def _multiply(
-        self, block: Block, first_row: int, first: int, rows: int, place: int, *, new: bool, accumulate: bool
-    ) -> None:
-        flags = self.flags | (MmcFlag.NEW_TILE if new else 0) | (MmcFlag.ACCUMULATE if accumulate else 0)
-        base = self.emitter.base(self.x, self.part) + block.first_channel * self.x.element
-        if self.convolve:
-            self.builder.multiply(place, base, rows, flags=flags, first_element=first_row, position=first)
-        else:
-            base += first * self.x.even_stride
-            self.builder.multiply(place, base, rows, flags=flags, first_element=first_row)
-
-    def _activate(self, block: Block, lane: int, first: int, rows: int, place: int) -> None:
-        self.builder.configure(A_PARAMETERS=self.parameters + lane * PARAMETER_BYTES)
-        flags = ActFlag.TABLE if self.finish.table is not None else 0
-        base = self.emitter.base(self.write, self.part) + block.first_feature * self.write.element
-        if self.scatter:
-            self.builder.configure(A_PATCH_CHANNELS=block.features)
-            flags |= ActFlag.SCATTER
-            self.builder.activate(place, base, rows, self.made.columns(block), flags=flags, position=first)
-        else:
-            base += first * self.write.even_stride
-            self.builder.activate(place, base, rows, self.made.columns(block), flags=flags)

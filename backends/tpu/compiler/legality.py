@@ -55,12 +55,13 @@ def _sum(node: Node, machine: Machine) -> str | None:
     if not weight.is_constant or not scale.is_constant or any(not v.is_constant for v in node.operands[3:]):
         return "its weights are computed, and weight memory holds constants"
     zero_point = node["weight_zero_point"]
-    if zero_point or weight.type.dtype is not DType.I8:
+    if zero_point or not weight.type.dtype.is_signed:
         array = weight.array
         if array is not None and array.size:
             low, high = int(array.min()) - zero_point, int(array.max()) - zero_point
-            if low < -128 or high > 127:
-                return f"its weights less their zero point are from {low} to {high}, and a tile holds signed bytes"
+            bits = 8 * weight.type.dtype.bytes
+            if low < -(1 << bits - 1) or high >= 1 << bits - 1:
+                return f"its weights less their zero point are from {low} to {high}: no signed numbers of {bits} bits"
     return None
 
 

@@ -12,10 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nascompiler.backends.tpu.compiler.constants import Weights
 from nascompiler.backends.tpu.compiler.work import Pair, SumWork, Window
 from nascompiler.backends.tpu.isa.opcodes import DEPTHWISE, PARTIAL_TILES
 from nascompiler.backends.tpu.machine import Machine
@@ -40,12 +42,15 @@ class Shape:
     width: int
     element: int
     """Bytes of an element of x."""
+    weight_element: int = 1
+    """Bytes of a weight."""
 
     @classmethod
     def of(cls, work: SumWork) -> Shape:
         g = work.write.geometry
         x = work.reads[0]
-        return cls(work.window, work.groups, work.group_channels, work.group_features, g.height, g.width, x.element)
+        channels, features = work.group_channels, work.group_features
+        return cls(work.window, work.groups, channels, features, g.height, g.width, x.element, work.weight_element)
 
     @property
     def macs(self) -> int:
@@ -158,7 +163,7 @@ def tiling(shape: Shape, mapping: Mapping) -> Tiling:
     return Tiling(window, grid, blocks, mapping.patch)
 
 
-def block_matrix(shape: Shape, mapping: Mapping, block: Block, weights: NDArray[np.int8]) -> NDArray[np.int8]:
+def block_matrix(shape: Shape, mapping: Mapping, block: Block, weights: Weights) -> Weights:
     """The weights of a block [rows, columns], by the order of the flattened window and of the patch.
 
     `weights` are those of the layer [kernel height, kernel width, channels of a group, features].
@@ -166,12 +171,13 @@ def block_matrix(shape: Shape, mapping: Mapping, block: Block, weights: NDArray[
     made = tiling(shape, mapping)
     mine = weights[..., block.first_feature : block.first_feature + block.features]
     if mapping.patch == (1, 1) and block.channels == shape.group_channels:
-        return np.ascontiguousarray(mine.reshape(-1, block.features))
+        plain: NDArray[Any] = np.ascontiguousarray(mine.reshape(-1, block.features))
+        return plain
     (rows, columns), (patch_height, patch_width) = made.window.kernel, mapping.patch
     (stride_y, stride_x), (dilation_y, dilation_x) = shape.window.strides, shape.window.dilation
     if mapping.patch == (1, 1):  # the window keeps its dilation
         dilation_y = dilation_x = 1
-    matrix = np.zeros((rows, columns, block.channels, patch_height, patch_width, block.features), np.int8)
+    matrix = np.zeros((rows, columns, block.channels, patch_height, patch_width, block.features), weights.dtype)
     count = block.channels // shape.group_channels
     per_group = block.features // count
     for dy in range(patch_height):
@@ -183,7 +189,8 @@ def block_matrix(shape: Shape, mapping: Mapping, block: Block, weights: NDArray[
                         channels = slice(group * shape.group_channels, (group + 1) * shape.group_channels)
                         features = slice(group * per_group, (group + 1) * per_group)
                         place[channels, features] = mine[ky, kx, :, features]
-    return matrix.reshape(made.rows(block), made.columns(block))
+    whole: Weights = matrix.reshape(made.rows(block), made.columns(block))
+    return whole
 
 
 def useful_weights(shape: Shape, mapping: Mapping, block: Block, first: int, rows: int) -> int:
@@ -221,7 +228,7 @@ def candidates(shape: Shape, machine: Figures) -> Iterator[Mapping]:
                 if features >= min(shape.group_features, 8) and rows <= MOST_ELEMENTS:
                     yield Mapping(side, patch, 1, min(features, shape.group_features))
         return
-    if machine.depthwise and shape.group_channels == shape.group_features == 1:
+    if machine.depthwise and shape.weight_element == 1 and shape.group_channels == shape.group_features == 1:
         yield Mapping(side, vector=True)
     single = max(shape.group_channels, shape.group_features)
     if single >= side or shape.window.taps * shape.group_channels > side:
@@ -274,7 +281,7 @@ class Cost:
 def cost(shape: Shape, mapping: Mapping, machine: Figures, images: int) -> Cost:
     """The cost of a layer for so many images at a time."""
     per_byte = machine.cycles_per_byte
-    speed = shape.element
+    speed = shape.element * shape.weight_element
     if mapping.vector:
         features = shape.groups
         parameters = features * (PARAMETER_BYTES + shape.window.taps)
@@ -289,11 +296,13 @@ def cost(shape: Shape, mapping: Mapping, machine: Figures, images: int) -> Cost:
         tiles = ceil(rows / mapping.side)
         passes += tiles
         columns += lanes
-        fetched += rows * lanes if machine.partial_tiles else tiles * machine.array * machine.array
+        fetched += shape.weight_element * (
+            rows * lanes if machine.partial_tiles else tiles * machine.array * machine.array
+        )
     refetches = 1 if all(made.rows(b) <= mapping.side for b in made.blocks) else ceil(positions / machine.accumulators)
     fetch = ceil((fetched * refetches + columns * PARAMETER_BYTES) * per_byte)
     # a tile that is kept serves for all positions; between tiles the array waits for the shift, if it lasts longer
-    matrix = passes * max(positions * speed, machine.array * refetches)
+    matrix = passes * max(positions * speed, machine.array * shape.weight_element * refetches)
     return Cost(fetch, matrix, positions * len(made.blocks), columns * PARAMETER_BYTES)
 
 

@@ -59,6 +59,11 @@ class SumWork(Work):
         return self.write.geometry.channels // self.groups
 
     @property
+    def weight_element(self) -> int:
+        """Bytes of a weight."""
+        return self.node.operands[1].type.dtype.bytes
+
+    @property
     def is_depthwise(self) -> bool:
         return self.groups > 1 and self.group_channels == 1 and self.group_features == 1
 

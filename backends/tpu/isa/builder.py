@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nascompiler.backends.tpu.isa.opcodes import RECORD, Opcode, Records, Unit
 from nascompiler.backends.tpu.isa.registers import FLOAT_REGISTERS, REGISTER_COUNT
@@ -22,11 +24,13 @@ class ProgramBuilder:
 
     def __init__(self) -> None:
         self._records: list[tuple[int, int, int, int, int, int, int]] = []
+        self._parts: list[NDArray[np.int64]] = []
+        """What came before `_records`, as rows of the same seven numbers."""
         self._registers: list[int] = [0] * REGISTER_COUNT
         self._tags: list[str] = []
 
     def __len__(self) -> int:
-        return len(self._records)
+        return sum(map(len, self._parts)) + len(self._records)
 
     @property
     def tags(self) -> list[str]:
@@ -42,7 +46,8 @@ class ProgramBuilder:
             if self._registers[number] != bits:
                 self._registers[number] = bits
                 changed.append((number, bits))
-        changed.sort()
+        if len(changed) > 1:
+            changed.sort()
         place = 0
         while place < len(changed):
             run = 1
@@ -51,6 +56,22 @@ class ProgramBuilder:
             first, second, third = ([bits for _, bits in changed[place : place + run]] + [0, 0])[:3]
             self._records.append((Opcode.CFG, run, changed[place][0], first, second & 0xFFFF, second >> 16, third))
             place += run
+
+    def registers(self, numbers: Sequence[int]) -> list[int]:
+        """The bits that registers hold at this point."""
+        return [self._registers[number] for number in numbers]
+
+    def extend(self, rows: NDArray[np.int64], registers: Mapping[int, int]) -> None:
+        """Append many records, each as the seven numbers of `RECORD`, after which registers hold what is said."""
+        self._flush()
+        self._parts.append(rows)
+        for number, bits in registers.items():
+            self._registers[number] = bits
+
+    def _flush(self) -> None:
+        if self._records:
+            self._parts.append(np.array(self._records, np.int64))
+            self._records = []
 
     def append(
         self,
@@ -120,8 +141,13 @@ class ProgramBuilder:
 
     def finish(self) -> Records:
         """The records, ended by IRQ and HLT."""
-        ended = [*self._records, (Opcode.IRQ, 0, 0, 0, 0, 0, 0), (Opcode.HLT, 0, 0, 0, 0, 0, 0)]
-        return np.array(ended, dtype=RECORD)
+        self._flush()
+        end = np.array([(Opcode.IRQ, 0, 0, 0, 0, 0, 0), (Opcode.HLT, 0, 0, 0, 0, 0, 0)], np.int64)
+        rows = np.concatenate([*self._parts, end])
+        made = np.empty(len(rows), RECORD)
+        for column, name in enumerate(RECORD.names or ()):
+            made[name] = rows[:, column]
+        return made
 
 
 def _numbers() -> dict[str, int]:

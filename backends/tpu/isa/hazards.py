@@ -26,22 +26,24 @@ _SMALLEST_BUFFER_GRANULE = 64
 
 
 def granules(machine: Machine) -> NDArray[np.int64]:
-    """Units of memory that are told apart: (bytes or rows of a granule, number of them) for the shared memories."""
+    """Units of memory that are told apart: bytes or rows of a granule, number of them, and how many belong to the
+    memories before, for the shared memories."""
     row = max(machine.array, _SMALLEST_BUFFER_GRANULE)
-    return np.array(
-        [
-            (row, -(-machine.unified_buffer_bytes // row)),
-            (1, machine.accumulators),
-            (_PARAMETER_GRANULE, -(-machine.parameter_memory_bytes // _PARAMETER_GRANULE)),
-        ],
-        np.int64,
-    )
+    sizes = [row, 1, _PARAMETER_GRANULE]
+    counts = [
+        -(-machine.unified_buffer_bytes // row),
+        machine.accumulators,
+        -(-machine.parameter_memory_bytes // _PARAMETER_GRANULE),
+    ]
+    return np.array(list(zip(sizes, counts, (0, counts[0], counts[0] + counts[1]), strict=True)), np.int64)
 
 
 @kernel
 def _span(interval: NDArray[np.int64], sizes: NDArray[np.int64]) -> tuple[int, int]:
-    granule, limit = sizes[interval[0], 0], sizes[interval[0], 1]
-    return max(interval[2] // granule, 0), min((interval[3] + granule - 1) // granule, limit)
+    """The granules of an interval, counted over all memories."""
+    granule, limit, first = sizes[interval[0], 0], sizes[interval[0], 1], sizes[interval[0], 2]
+    low, high = max(interval[2] // granule, 0), min((interval[3] + granule - 1) // granule, limit)
+    return first + low, first + high
 
 
 @kernel
@@ -64,19 +66,16 @@ def find_needs(
     array: int,
     sizes: NDArray[np.int64],
     registers: NDArray[np.int64],
+    writes: NDArray[np.int32],
+    reads: NDArray[np.int32],
     trust: bool,
 ) -> tuple[NDArray[np.int64], int]:
     """What each instruction must wait for: rows of (instruction, other unit, its instructions, lag).
 
     With `trust` the SYNCs in the table count, and only what they leave open is found; without it each need found is
-    taken as met from there on, and of needs at one instruction those that another implies are left out.
+    taken as met from there on, and of needs at one instruction those that another implies are left out. `writes` and
+    `reads` are zeros for each unit and granule, and will hold the last instruction that did so.
     """
-    writes_buffer = np.zeros((4, sizes[0, 1]), np.int32)
-    reads_buffer = np.zeros((4, sizes[0, 1]), np.int32)
-    writes_sums = np.zeros((4, sizes[1, 1]), np.int32)
-    reads_sums = np.zeros((4, sizes[1, 1]), np.int32)
-    writes_parameters = np.zeros((4, sizes[2, 1]), np.int32)
-    reads_parameters = np.zeros((4, sizes[2, 1]), np.int32)
     has_written = np.zeros((3, 4), np.bool_)
     has_read = np.zeros((3, 4), np.bool_)
     count = len(table)
@@ -123,12 +122,6 @@ def find_needs(
             if memory > PARAMETER:
                 continue
             low, high = _span(found[interval], sizes)
-            if memory == 0:
-                writes, reads = writes_buffer, reads_buffer
-            elif memory == 1:
-                writes, reads = writes_sums, reads_sums
-            else:
-                writes, reads = writes_parameters, reads_parameters
             _latest(writes, unit, low, high, needed, has_written[memory])
             if found[interval, 1]:
                 _latest(reads, unit, low, high, needed, has_read[memory])
@@ -164,12 +157,6 @@ def find_needs(
             if memory > PARAMETER:
                 continue
             low, high = _span(found[interval], sizes)
-            if memory == 0:
-                writes, reads = writes_buffer, reads_buffer
-            elif memory == 1:
-                writes, reads = writes_sums, reads_sums
-            else:
-                writes, reads = writes_parameters, reads_parameters
             if found[interval, 1]:
                 has_written[memory, unit] = True
                 writes[unit, low:high] = issued[unit]
@@ -181,13 +168,17 @@ def find_needs(
 
 def needs_of(instructions: Records, machine: Machine, *, trust_syncs: bool) -> NDArray[np.int64]:
     """Rows of (instruction, other unit, its instructions to wait for, how many after those are issued by then)."""
+    sizes = granules(machine)
+    total = int(sizes[:, 1].sum())
     needs, _ = find_needs(
         to_table(instructions),
         UNIT_OF,
         SIGNED,
         machine.array,
-        granules(machine),
+        sizes,
         np.zeros(REGISTER_COUNT, np.int64),
+        np.zeros((UNITS, total), np.int32),  # made here: memory that nobody touches costs nothing then
+        np.zeros((UNITS, total), np.int32),
         trust_syncs,
     )
     return needs

@@ -52,7 +52,7 @@ class Program:
             "inputs": {name: _tensor_facts(tensor) for name, tensor in self.inputs.items()},
             "outputs": {name: _tensor_facts(tensor) for name, tensor in self.outputs.items()},
         }
-        text = json.dumps(facts, sort_keys=True).encode()
+        text = json.dumps(facts).encode()  # tensors stay in order: x2 comes before x10
         header = np.array([VERSION, self.array, len(self.instructions), len(text)], "<u4").tobytes()
         return (MAGIC + header).ljust(_HEADER_BYTES, b"\0") + self.instructions.tobytes() + text
 

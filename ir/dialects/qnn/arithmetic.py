@@ -7,6 +7,7 @@ in float32 is rounded to nearest even; no two of them may be contracted into a f
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ _HALF = np.float32(0.5)
 _SIXTH = np.float32(1 / 6)
 
 
+@cache
 def limits(dtype: DType) -> tuple[int, int]:
     """The least and the greatest integer of a type."""
     info = np.iinfo(dtype.numpy.name)
@@ -129,11 +131,18 @@ def reach(dtype: DType, zero_point: int) -> int:
     return max(high - zero_point, zero_point - low)
 
 
-def accumulator_bound(weight: Array, weight_zero_point: int, x_dtype: DType, x_zero_point: int) -> int:
-    """The largest |sum of products| that any input can give, for weights whose last axis is the output channel."""
+def accumulator_bound(
+    weight: Array, weight_zero_point: int, x_dtype: DType, x_zero_point: int, bias: Array | None = None
+) -> int:
+    """The largest |sum of products| that any input can give, for weights whose last axis is the output channel; with
+    a bias [O], that of the sum with it."""
     magnitude = np.abs(weight.astype(np.int64) - weight_zero_point)
-    per_channel = magnitude.reshape(-1, weight.shape[-1]).sum(axis=0) if weight.size else magnitude.sum()
-    return int(np.max(per_channel, initial=0)) * reach(x_dtype, x_zero_point)
+    sums = magnitude.reshape(-1, weight.shape[-1]).sum(axis=0) if weight.size else magnitude.sum(keepdims=True)
+    bound = sums.reshape(-1) * reach(x_dtype, x_zero_point)
+    if bias is not None:
+        added = np.abs(bias.astype(np.int64))
+        bound = bound + (added if added.size == bound.size else added.max(initial=0))
+    return int(np.max(bound, initial=0))
 
 
 def exact_dtype(bound: int) -> type[np.float32 | np.float64]:

@@ -11,7 +11,7 @@ from nascompiler.ir.ops import InferenceError, Operand
 from nascompiler.ir.types import Dim, DType, Quantization, TensorType
 
 ACTIVATION_TYPES = frozenset({DType.I8, DType.U8, DType.I16, DType.U16})
-WEIGHT_TYPES = frozenset({DType.I8, DType.U8})
+WEIGHT_TYPES = frozenset({DType.I8, DType.U8, DType.I16})
 
 EPILOGUES = ("none", "relu", "relu6", "hard_swish", "hard_sigmoid")
 """What may follow a sum before it is rounded: functions of float32 multiplications, additions and clamps alone. Others

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from nascompiler.backends.measure import Kind
 from nascompiler.backends.tpu.machine import parse_machine
 from nascompiler.backends.tpu.timing import NetworkTiming, time_network
@@ -36,12 +40,26 @@ class SimulatedLatency:
     def timing(self, graph: Graph) -> NetworkTiming:
         """Cycles and counters of an architecture or a network; raises TrialFailure where there can be none."""
         try:
-            integer = graph
-            if not any(node.op.dialect == "qnn" for node in graph.nodes):
-                integer = integer_structure(network_of(graph))
-            found = time_network(integer, self._machine)
+            with _uncollected():
+                integer = graph
+                if not any(node.op.dialect == "qnn" for node in graph.nodes):
+                    integer = integer_structure(network_of(graph))
+                found = time_network(integer, self._machine)
         except Error as error:
             raise TrialFailure(FailureClass.BUILD, f"cannot be compiled for {self.target}: {error}") from None
         if not found.runs:
             raise TrialFailure(FailureClass.BUILD, f"{self.target} computes no part of it: nothing to simulate")
         return found
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave the search for garbage until afterwards: it would take longer than the candidate does, as graphs make
+    objects by the ten thousand that all are in use."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

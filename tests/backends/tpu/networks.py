@@ -13,22 +13,29 @@ SCALE, ZERO_POINT = 0.05, 3
 
 
 class Networks:
-    """Builds one network. Activations are i8 with one scale and zero point unless said otherwise."""
+    """Builds one network. Activations are i8 with one scale and zero point unless said otherwise, weights i8."""
 
-    def __init__(self, *shapes: tuple[int, ...], dtype: DType = DType.I8, seed: int = 0) -> None:
+    def __init__(
+        self, *shapes: tuple[int, ...], dtype: DType = DType.I8, weight_dtype: DType = DType.I8, seed: int = 0
+    ) -> None:
         self.random = np.random.default_rng(seed)
         self.builder = Builder("small")
         self.zero_point = 0 if dtype.bytes == 2 else 130 if dtype is DType.U8 else ZERO_POINT
-        self.dtype = dtype
+        self.dtype, self.weight_dtype = dtype, weight_dtype
         self.inputs = [self.builder.input(f"x{i}", TensorType(shape, dtype)) for i, shape in enumerate(shapes)]
         self.zero_points: dict[Value, int] = dict.fromkeys(self.inputs, self.zero_point)
 
     def weights(self, shape: tuple[int, ...], *, bias: bool = True) -> tuple[Value, ...]:
         """Weights, scales and biases of a sum with as many features as the last dimension says."""
         features = shape[-1]
+        reach, step = 128, 1.0
+        if self.weight_dtype is DType.I16:  # all that sums of so many products leave room for, with x as in `arrays`
+            products = int(np.prod(shape[:-1]))
+            reach = min(32768, (1 << 30) // (products * (3000 if self.dtype.bytes == 2 else 256)))
+            step = 128 / reach
         made = [
-            self.random.integers(-128, 128, shape).astype(np.int8),
-            self.random.uniform(1e-3, 4e-3, features).astype(np.float32),
+            self.random.integers(-reach, reach, shape).astype(self.weight_dtype.numpy),
+            (self.random.uniform(1e-3, 4e-3, features) * step).astype(np.float32),
             self.random.integers(-2000, 2000, features).astype(np.int32),
         ]
         return tuple(self.builder.constant(array) for array in made[: 3 if bias else 2])

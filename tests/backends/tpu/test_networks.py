@@ -8,6 +8,7 @@ from nascompiler import api
 from nascompiler.backends.tpu.checking import differing_results
 from nascompiler.backends.tpu.machine import parse_machine
 from nascompiler.ir import Graph
+from nascompiler.tpu.workload_table import check_values
 from nascompiler.verification import synthetic_inputs
 from nascompiler.zoo import names
 
@@ -43,3 +44,15 @@ def test_networks(name: str) -> None:
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_workloads(name: str) -> None:
     _check(_quantized(name), "tpu:v1")
+
+
+@pytest.mark.parametrize("precision", ["int16x8", "int8x16", "int16"])
+def test_a_workload_with_sixteen_bits(precision: str) -> None:
+    assert check_values("mlp1", "tpu:v1", batch=3, precision=precision) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["int16x8", "int8x16", "int16"])
+@pytest.mark.parametrize("name", WORKLOADS)
+def test_workloads_with_sixteen_bits(name: str, precision: str) -> None:
+    assert check_values(name, "tpu:v1", batch=1, precision=precision) == []

@@ -72,3 +72,11 @@ def test_removing_any_sync_of_a_compiled_program_is_detected(network: Graph) -> 
         instructions[index] = (Opcode.NOP, 0, 0, 0, 0, 0, 0)
         broken = Program(instructions, program.weights, program.array, program.tags, program.host_bytes)
         assert program_faults(broken, machine), index
+
+
+def test_time_does_not_ask_for_weights() -> None:
+    network = api.optimize(api.load("mobilenet-v3-small", resolution=64), "expand-cells{statistics=random}")
+    time_network(integer_structure(network), "tpu:v1")
+    weights = [v.constant for v in network.constants if v.type.size > 4096 and v.constant is not None]
+    assert len(weights) > 20
+    assert all(constant.is_pending for constant in weights)

@@ -209,3 +209,22 @@ def test_facts_are_required_and_ensured(passes):
 def test_passes_are_listed_once(passes):
     pipeline = Pipeline.parse("fixpoint(canonicalize,fixpoint(fold-constants)),test-required{count=1}")
     assert [step.name for step in pipeline.passes()] == ["canonicalize", "fold-constants", "test-required"]
+
+
+def test_a_pass_that_is_registered_again_is_found_under_its_name(monkeypatch):
+    monkeypatch.setattr(PASSES, "_passes", dict(PASSES._passes))
+
+    def define(number):
+        class Reloaded(Pass):
+            """A pass of a script."""
+
+            def run(self, graph, context):
+                pass
+
+        Reloaded.number = number
+        return PASSES.register(Reloaded)
+
+    for number in (1, 2):
+        define(number)
+        (step,) = Pipeline.parse("reloaded").passes()
+        assert step.number == number

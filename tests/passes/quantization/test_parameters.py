@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nascompiler.ir import DType
+from nascompiler.ir import DType, Quantization
 from nascompiler.ir.dialects.qnn import arithmetic
 from nascompiler.ir.errors import UsageError
 from nascompiler.passes.quantization.parameters import (
@@ -13,6 +13,7 @@ from nascompiler.passes.quantization.parameters import (
     activation_quantization,
     representable,
     scales_for_bias,
+    scales_for_sums,
     weight_scales,
 )
 from nascompiler.passes.quantization.ranges import Range
@@ -134,3 +135,29 @@ def test_scales_are_raised_where_a_bias_would_overflow():
     assert raised[1] == np.float32(0.01)
     assert np.abs(bias / (raised.astype(np.float64) * 0.1)).max() == pytest.approx(2**30, rel=1e-6)
     assert scales_for_bias(scales[:1], bias, 0.1).shape == (1,)
+
+
+@pytest.mark.parametrize("x_dtype", [DType.I8, DType.I16])
+@pytest.mark.parametrize("dtype", [DType.I8, DType.I16])
+def test_scales_are_raised_where_sums_would_overflow(x_dtype, dtype):
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((3000, 6)).astype(np.float32)
+    weight[:, 0] *= np.arange(3000) < 8  # a sum of few products has room
+    bias = np.full(6, 3.0, np.float32)
+    x = Quantization.per_tensor(0.01, 0 if x_dtype is DType.I16 else 100)
+    widest = weight_scales(weight, 1, dtype=dtype)
+    scales = scales_for_sums(widest, weight, bias, x, x_dtype)
+    integers = np.rint(weight / scales)
+    for rounding in (np.rint, np.floor, np.ceil):
+        bound = arithmetic.accumulator_bound(rounding(weight / scales), 0, x_dtype, x.zero_point[0])
+        assert bound + np.abs(bias / (0.01 * scales.astype(np.float64))).max() < 2**31
+    if x_dtype is DType.I16 and dtype is DType.I16:
+        assert np.abs(integers[:, 0]).max() > 8 * np.abs(integers[:, 1:]).max()
+    assert (scales >= widest).all()
+    assert scales_for_sums(widest[:1], weight, bias, x, x_dtype).shape == (1,)
+
+
+def test_sums_that_no_scale_makes_fit_keep_theirs():
+    weight = np.ones((70000, 1), np.float32)
+    scales = weight_scales(weight, 1)
+    assert scales_for_sums(scales, weight, None, Quantization.per_tensor(1.0), DType.I16) is scales

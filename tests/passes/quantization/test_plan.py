@@ -227,3 +227,33 @@ def test_concats_identities_and_pools_of_nasnet_share_scales(name):
     assert concats
     assert plan.integer.issuperset(concats)
     assert not plan.reasons
+
+
+def test_tables_of_bytes_are_looked_up_by_eight_bits():
+    net = Net()
+    first = net.conv(net.x, "first")
+    kept = net.nn.sigmoid(net.nn.flatten(first, name="flat"), name="gate")
+    both = net.conv(net.x, "both")
+    table = net.nn.tanh(both, name="table")
+    graph = net.graph(a=net.nn.linear(kept, _ones(64, 3)), b=net.conv(net.nn.add(both, table, name="sum"), "last"))
+    plan = make_plan(graph, dtype=DType.I16, byte_tables=True)
+    types = {v.name: t for v, t in plan.values.items()}
+    assert (types["first"], types["flat"], types["gate"]) == (DType.I8, DType.I8, DType.I16)
+    assert (types["both"], types["table"], types["sum"]) == (DType.I16, DType.I16, DType.I16)
+    assert [n.result.name for n in plan.narrowed] == ["table"]
+    assert make_plan(graph, dtype=DType.I16).narrowed == frozenset()
+
+
+def _ones(*shape: int) -> Value:
+    return Builder().constant(np.ones(shape, np.float32))
+
+
+def test_outputs_that_are_wanted_as_integers():
+    net = Net()
+    first = net.conv(net.x, "first")
+    total = net.nn.add(first, net.nn.tanh(first, name="table"), name="total")
+    graph = net.graph(sum=net.nn.relu(net.conv(total), name="end"), last=net.nn.sigmoid(total, name="last"), kept=total)
+    partly, whole = make_plan(graph), make_plan(graph, whole=True)
+    assert [n.result.name for n in graph.nodes if n in whole.integer and n not in partly.integer] == ["last"]
+    assert names(whole.values) == ["x", "first", "table", "total", "last"]
+    assert "end" not in names(whole.values)  # a sum gives float32

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -33,16 +35,30 @@ def _kinds(graph: Graph) -> list[tuple[str, str]]:
     return sorted((n.op.name, str(n.results[0].type.shape)) for n in graph.nodes if n.op.name not in skipped)
 
 
-@pytest.mark.parametrize("dtype", [DType.I8, DType.I16])
-def test_same_ops_as_quantising(dtype: DType) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "options"),
+    [
+        (DType.I8, {}),
+        (DType.I16, {}),
+        (DType.I16, {"byte_tables": True}),
+        (DType.I8, {"weight_dtype": DType.I16}),
+        (DType.I16, {"weight_dtype": DType.I16, "byte_tables": True}),
+    ],
+)
+def test_same_ops_as_quantising(dtype: DType, options: dict[str, Any]) -> None:
     network = run_pipeline(_network(), "canonicalize")
-    made = integer_structure(network, dtype)
+    made = integer_structure(network, dtype, **options)
     verify(made)
     samples = [{"x": np.random.default_rng(1).standard_normal((1, 8, 8, 3)).astype(np.float32)}]
     from nascompiler.passes.quantization.quantizer import Settings
 
-    quantized = quantize_graph(network, samples, Settings(dtype=dtype)).graph
+    quantized = quantize_graph(network, samples, Settings(dtype=dtype, **options)).graph
     assert _kinds(made) == _kinds(quantized)
+    for graph in (made, quantized):
+        weights = {n.operands[1].type.dtype for n in graph.nodes if n.op.name in ("qnn.conv2d", "qnn.linear")}
+        assert weights == {options.get("weight_dtype", DType.I8)}
+        entries = {n.operands[1].type.size for n in graph.nodes if n.op.name == "qnn.lookup"}
+        assert entries == {256 if dtype is DType.I8 or "byte_tables" in options else 65536}
     assert {n.result.type.dtype for n in made.nodes if n.op.name == "qnn.add"} == {dtype}
 
 

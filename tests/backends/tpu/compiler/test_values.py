@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from nascompiler.backends.tpu.checking import differing_results
@@ -30,6 +31,7 @@ Build = Callable[[Networks], Value]
 
 CONVOLUTIONS: dict[str, tuple[tuple[int, ...], Build]] = {
     "pointwise": ((2, 5, 6, 11), lambda n: n.conv(n.inputs[0], 19, (1, 1), activation="relu")),
+    "padded at the end": ((1, 4, 3, 5), lambda n: n.conv(n.inputs[0], 4, (1, 1), padding=(0, 0, 1, 2))),
     "strided": ((1, 9, 7, 3), lambda n: n.conv(n.inputs[0], 10, strides=(2, 2), padding=(0, 0, 1, 1))),
     "dilated": ((1, 9, 9, 4), lambda n: n.conv(n.inputs[0], 9, dilation=(2, 2), padding=(2, 2, 2, 2))),
     "few channels": ((1, 12, 11, 2), lambda n: n.conv(n.inputs[0], 3, padding=(1, 1, 1, 1), activation="relu6")),
@@ -53,12 +55,8 @@ CONVOLUTIONS: dict[str, tuple[tuple[int, ...], Build]] = {
 }
 
 
-@pytest.mark.parametrize("name", CONVOLUTIONS)
-@pytest.mark.parametrize("machine", [FULL, PLAIN], ids=["extensions", "plain"])
-def test_every_mapping_of_a_convolution(name: str, machine: Machine) -> None:
-    shape, build = CONVOLUTIONS[name]
-    made = Networks(shape, seed=len(name))
-    graph = made.graph(build(made))
+def _every_mapping(made: Networks, value: Value, machine: Machine) -> None:
+    graph = made.graph(value)
     labels = node_labels(graph)
     (work,) = (w for w in build_network("small", list(graph.nodes), labels).work if isinstance(w, SumWork))
     arrays = made.arrays()
@@ -66,6 +64,41 @@ def test_every_mapping_of_a_convolution(name: str, machine: Machine) -> None:
     assert found
     for mapping in found:
         assert differing_results(graph, machine, arrays, mappings={work.label: mapping}) == [], mapping
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+@pytest.mark.parametrize("machine", [FULL, PLAIN], ids=["extensions", "plain"])
+def test_every_mapping_of_a_convolution(name: str, machine: Machine) -> None:
+    shape, build = CONVOLUTIONS[name]
+    made = Networks(shape, seed=len(name))
+    _every_mapping(made, build(made), machine)
+
+
+SIXTEEN_BITS = [(DType.I16, DType.I8), (DType.I8, DType.I16), (DType.U8, DType.I16), (DType.I16, DType.I16)]
+
+
+@pytest.mark.parametrize(("dtype", "weight_dtype"), SIXTEEN_BITS)
+def test_every_mapping_of_convolutions_with_sixteen_bits(dtype: DType, weight_dtype: DType) -> None:
+    for name, (shape, build) in CONVOLUTIONS.items():
+        for machine in (FULL, PLAIN):
+            made = Networks(shape, dtype=dtype, weight_dtype=weight_dtype, seed=len(name))
+            _every_mapping(made, build(made), machine)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("dtype", "weight_dtype"), SIXTEEN_BITS)
+def test_random_layers_with_sixteen_bits(dtype: DType, weight_dtype: DType, seed: int) -> None:
+    random = np.random.default_rng([seed, dtype.bytes, weight_dtype.bytes])
+    height, width, groups, channels, features = (int(random.integers(1, top)) for top in (9, 9, 5, 12, 12))
+    images = int(random.integers(1, 4))
+    made = Networks((images, height, width, groups * channels), dtype=dtype, weight_dtype=weight_dtype, seed=seed)
+    kernel = (int(random.integers(1, min(height, 4) + 1)), int(random.integers(1, min(width, 4) + 1)))
+    padding = tuple(int(p) for p in random.integers(0, 3, 4))
+    activation = str(random.choice(["none", "relu", "relu6", "hard_swish"]))
+    x = made.conv(made.inputs[0], groups * features, kernel, groups=groups, padding=padding, activation=activation)
+    flat = made.moved(x, made.builder.nn.flatten(x))
+    result = DType.F32 if seed % 3 == 0 else dtype
+    _check(made.graph(x, made.linear(flat, int(random.integers(1, 20)), dtype=result)), made, PLAIN)
 
 
 @pytest.mark.parametrize("dtype", [DType.U8, DType.I16])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nascompiler.backends.tpu.isa import Program, assemble
+from nascompiler.backends.tpu.isa import HostTensor, Program, assemble
 from nascompiler.backends.tpu.isa.hazards import insert_synchronization
 from nascompiler.backends.tpu.isa.verify import ProgramError, program_faults, verify_program
 from nascompiler.backends.tpu.machine import Machine, parse_machine
@@ -107,3 +107,11 @@ def test_files_round_trip() -> None:
 def test_no_instructions_at_all() -> None:
     with pytest.raises(ModelError, match="no instructions"):
         _faults("# nothing")
+
+
+def test_many_tensors_keep_their_order() -> None:
+    records = assemble(TWO_LAYERS)
+    inputs = {f"x{i}": HostTensor(64 * i, (1, i + 1), "int8") for i in range(12)}
+    program = Program(records, np.zeros(128, np.uint8), 8, ("a",), 2048, inputs, {"y0": HostTensor(1024, (4,), "int8")})
+    again = Program.from_bytes(program.to_bytes(), program.weights)
+    assert list(again.inputs.items()) == list(inputs.items())
