@@ -17,11 +17,17 @@ from nascompiler.ir.verify import verify
 from nascompiler.onnx import import_onnx
 
 Shape = Sequence[int | str | None]
-_RNG = np.random.default_rng(20)
+_GENERATOR = np.random.default_rng(20)
+_BEGIN = _GENERATOR.bit_generator.state
+
+
+def begin_anew() -> None:
+    """Let `normal` draw what it drew first, so that a test's numbers do not depend on the tests before it."""
+    _GENERATOR.bit_generator.state = _BEGIN
 
 
 def normal(*shape: int, dtype: Any = np.float32) -> Array:
-    return _RNG.standard_normal(shape).astype(dtype)
+    return _GENERATOR.standard_normal(shape).astype(dtype)
 
 
 def node(operator: str, inputs: str, outputs: str = "y", **attributes: Any) -> onnx.NodeProto:

@@ -180,7 +180,7 @@ def test_linear_layers_on_any_shape(format: str, shape: tuple[Any, ...]) -> None
     weight = np.random.default_rng(0).integers(-127, 128, (6, 4)).astype(np.int8)
     parameters = (
         b.constant(weight),
-        b.constant(np.array([0.01], np.float32)),
+        b.constant(np.array([0.0137], np.float32)),
         b.constant(np.arange(4, dtype=np.int32)),
     )
     y = b.qnn.linear(x, *parameters, x_scale=0.05, scale=0.05, activation="relu", zero_point=-128)
