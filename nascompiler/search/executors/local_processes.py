@@ -139,7 +139,8 @@ class _Worker:
                 if stream is not None:
                     stream.close()
         self._process.wait()
-        self._errors.close()
+        with contextlib.suppress(ValueError):  # another thread has closed it just now
+            self._errors.close()
 
     def _exchange(self, line: str, timeout_s: float | None) -> str:
         assert self._process.stdin is not None
