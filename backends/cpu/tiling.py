@@ -20,6 +20,14 @@ MAX_COLUMNS = 14
 MAX_VECTORS = 8
 
 
+def image_sizes(x: TensorType, result: TensorType) -> dict[str, int]:
+    """The sizes of the images [batch, height, width, channels] that a kernel reads, and of those that it makes."""
+    batch, height, width, channels = x.static_shape
+    _, out_height, out_width, _ = result.static_shape
+    images = {"batch": batch, "height": height, "width": width, "channels": channels}
+    return {**images, "out_height": out_height, "out_width": out_width}
+
+
 @dataclass(frozen=True)
 class Window:
     """The geometry of a convolution or pooling of NHWC images; sizes in elements, (height, width)."""

@@ -93,22 +93,11 @@ def show(result: BenchResult, *, profile: bool = False) -> None:
         say(f"warning: {dropped} burst(s) were disturbed by other processes")
 
 
-COUNTERS = (
-    "array_active",
-    "useful_macs",
-    "unused_macs",
-    "weight_stall",
-    "weight_shift",
-    "non_matrix",
-    "raw_stalls",
-    "input_stalls",
-)
-"""In per cent of the cycles."""
-
-
 def _show_simulation(result: BenchResult, simulation: Mapping[str, Any], *, profile: bool) -> None:
     """Print the cycles and counters of a TPU, of every layer where wanted; layers of the activation unit alone, whose
     time is in those behind them, are left out."""
+    from nascompiler.backends.tpu.simulator.counters import TABLE_3
+
     total = simulation["counters"]
     rows = [row for row in simulation["layer_counters"] if row["cycles"]] if profile else []
     cells = [
@@ -116,12 +105,12 @@ def _show_simulation(result: BenchResult, simulation: Mapping[str, Any], *, prof
             name,
             f"{row['cycles']:,}",
             f"{row['cycles'] / max(total['cycles'], 1):.1%}",
-            *(f"{row[counter]:.1f}" for counter in COUNTERS),
+            *(f"{row[counter]:.1f}" for counter in TABLE_3),
             f"{row['tops']:.2f}",
         )
         for name, row in (*((row["name"], row) for row in rows), ("all", total))
     ]
-    columns = ("layer", ">cycles", ">share", *(f">{counter}" for counter in COUNTERS), ">tops")
+    columns = ("layer", ">cycles", ">share", *(f">{counter}" for counter in TABLE_3), ">tops")
     table(columns, cells, title=f"simulated for {result.target}; counters in per cent of the cycles")
     say(
         f"{duration(result.ours.latency.median_ns)} on the TPU, transfers included; the host's kernels take "

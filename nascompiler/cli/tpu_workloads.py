@@ -33,8 +33,9 @@ def tpu_workloads(
 ) -> None:
     """Compile and simulate the six workloads of the TPU paper: the rows of its table 3, in per cent of all cycles."""
     from nascompiler.backends.errors import GateError
+    from nascompiler.backends.tpu.simulator.counters import TABLE_3
     from nascompiler.passes.quantization.precision import precision_of
-    from nascompiler.tpu.workload_table import ROWS, check_values, run_workloads
+    from nascompiler.tpu.workload_table import check_values, run_workloads
     from nascompiler.tpu.workloads import WORKLOADS
 
     names = [name.strip() for name in only.split(",") if name.strip()] or list(WORKLOADS)
@@ -58,9 +59,9 @@ def tpu_workloads(
     if json:
         print_json(rows)
     else:
-        columns = ("workload", ">batch", ">cycles", *(f">{row}" for row in ROWS), ">tops")
+        columns = ("workload", ">batch", ">cycles", *(f">{row}" for row in TABLE_3), ">tops")
         cells = [
-            (name, row["batch"], row["cycles"], *(f"{row[key]:.1f}" for key in ROWS), f"{row['tops']:.1f}")
+            (name, row["batch"], row["cycles"], *(f"{row[key]:.1f}" for key in TABLE_3), f"{row['tops']:.1f}")
             for name, row in rows.items()
         ]
         table(columns, cells, title=f"{precision}, simulated on {target}; in per cent of all cycles")

@@ -11,18 +11,6 @@ from nascompiler.backends.tpu.machine import Machine, parse_machine
 from nascompiler.backends.tpu.timing import NetworkTiming, time_network
 from nascompiler.tpu.workloads import WORKLOADS, set_batch, workload_structure
 
-ROWS = (
-    "array_active",
-    "useful_macs",
-    "unused_macs",
-    "weight_stall",
-    "weight_shift",
-    "non_matrix",
-    "raw_stalls",
-    "input_stalls",
-)
-"""The rows of table 3, in per cent of all cycles."""
-
 
 @dataclass(frozen=True)
 class WorkloadRun:

@@ -99,14 +99,15 @@ def test_a_stage_that_has_ended_is_not_run_again(tmp_path: Path, monkeypatch: py
         strict.check()
 
 
-@pytest.mark.slow  # everything is trained, compiled and measured
-def test_from_a_space_to_a_measured_artifact(tmp_path: Path) -> None:
+def small_codesign(folder: Path, latency: str, target: str) -> CodesignResult:
+    """All stages for two children of an epoch each."""
     found: list[str] = []
     result = api.codesign(
         "mnasnet-glyphs",
         "digits",
-        tmp_path / "out",
-        "80us",
+        folder,
+        latency,
+        target=target,
         recipe=replace(recipe_for("default", load_dataset("digits")), epochs=1),
         resolution=32,
         search={"trials": 2, "top": 1},
@@ -114,6 +115,12 @@ def test_from_a_space_to_a_measured_artifact(tmp_path: Path) -> None:
         on_stage=found.append,
     )
     assert found == list(STAGES)
+    return result
+
+
+@pytest.mark.slow  # everything is trained, compiled and measured
+def test_from_a_space_to_a_measured_artifact(tmp_path: Path) -> None:
+    result = small_codesign(tmp_path / "out", "80us", "cpu")
     assert api.load_artifact(tmp_path / "out" / "artifact").folder.is_dir()
     assert all(stage.held_out is not None for stage in result.stages)
     assert result.stages[-1].latency is not None
@@ -123,20 +130,7 @@ def test_from_a_space_to_a_measured_artifact(tmp_path: Path) -> None:
 @pytest.mark.emulated
 @pytest.mark.slow  # everything is trained, compiled, estimated and run in an emulator
 def test_for_a_core_that_is_not_here(tmp_path: Path) -> None:
-    found: list[str] = []
-    result = api.codesign(
-        "mnasnet-glyphs",
-        "digits",
-        tmp_path / "out",
-        "50us",
-        target="arm:cortex-a76",
-        recipe=replace(recipe_for("default", load_dataset("digits")), epochs=1),
-        resolution=32,
-        search={"trials": 2, "top": 1},
-        adapt={"step": 0.2, "decay": 1.0, "steps": 3},
-        on_stage=found.append,
-    )
-    assert found == list(STAGES)
+    result = small_codesign(tmp_path / "out", "50us", "arm:cortex-a76")
     latencies = [stage.latency for stage in result.stages]
     assert {latency.kind for latency in latencies if latency is not None} == {Kind.ESTIMATED}
     result.check()

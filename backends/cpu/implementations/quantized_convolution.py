@@ -17,6 +17,7 @@ from nascompiler.backends.cpu.requantization import (
     requantization_constants,
     requantization_sizes,
 )
+from nascompiler.backends.cpu.tiling import image_sizes
 from nascompiler.backends.kernels.convolution_int8 import SLACK, ConvolutionInt8
 from nascompiler.backends.kernels.dots import SMALL_GROUPS, Dots
 from nascompiler.backends.kernels.gemm import Panels
@@ -43,7 +44,7 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
     if not _is_dense(call) or is_pointwise(call):
         return ()
     x, weight = call.operands[:2]
-    batch, height, width, channels = x.static_shape
+    batch, _, width, channels = x.static_shape
     _, out_height, out_width, features = call.result.static_shape
     isa = target.isa
     dots = Dots.of(isa)
@@ -83,12 +84,7 @@ def convolution_int8(call: KernelCall, target: Target) -> Sequence[Implementatio
             whole=on_arm and features % (vectors * isa.lanes) == 0,
         )
         sizes = {
-            "batch": batch,
-            "height": height,
-            "width": width,
-            "channels": channels,
-            "out_height": out_height,
-            "out_width": out_width,
+            **image_sizes(x, call.result),
             "features": features,
             "kernel_height": kernel_height,
             "stride_y": stride[0],

@@ -16,6 +16,7 @@ from nascompiler.backends.cpu.requantization import (
     requantization_constants,
     requantization_sizes,
 )
+from nascompiler.backends.cpu.tiling import image_sizes
 from nascompiler.backends.kernels.depthwise_int8 import QUAD, DepthwiseInt8, has_quads, sign_shift
 from nascompiler.backends.kernels.depthwise_quads import DepthwiseQuads
 from nascompiler.backends.target import Isa, Target
@@ -41,7 +42,7 @@ def depthwise_quads(call: KernelCall, target: Target) -> Sequence[Implementation
     if "dotprod" not in isa.dots or not _is_depthwise(call) or call["dtype"].bytes != 1:
         return ()
     x, weight = call.operands[:2]
-    batch, height, width, channels = x.static_shape
+    batch, _, _, channels = x.static_shape
     kernel_height, kernel_width = weight.static_shape[:2]
     _, out_height, out_width, _ = call.result.static_shape
     block = QUAD * isa.lanes
@@ -72,12 +73,7 @@ def depthwise_quads(call: KernelCall, target: Target) -> Sequence[Implementation
             **pack(operands),
         },
         sizes={
-            "batch": batch,
-            "height": height,
-            "width": width,
-            "channels": channels,
-            "out_height": out_height,
-            "out_width": out_width,
+            **image_sizes(x, call.result),
             "stride_y": stride_y,
             "padding_y": call["padding"][0],
             "padding_x": call["padding"][1],
@@ -95,7 +91,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     if not _is_depthwise(call):
         return ()
     x, weight = call.operands[:2]
-    batch, height, width, channels = x.static_shape
+    batch, _, _, channels = x.static_shape
     kernel_height, kernel_width = weight.static_shape[:2]
     _, out_height, out_width, _ = call.result.static_shape
     isa = target.isa
@@ -119,12 +115,7 @@ def depthwise(call: KernelCall, target: Target) -> Sequence[Implementation]:
     for run, order in ((1, "rows"), (max(count // CHUNKS, 2), "channels")):
         chunks = min(batch * -(-count // run), CHUNKS)
         sizes = {
-            "batch": batch,
-            "height": height,
-            "width": width,
-            "channels": channels,
-            "out_height": out_height,
-            "out_width": out_width,
+            **image_sizes(x, call.result),
             "kernel_width": kernel_width,
             "stride_y": call["strides"][0],
             "stride_x": call["strides"][1],

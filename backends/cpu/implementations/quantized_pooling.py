@@ -12,6 +12,7 @@ from nascompiler.backends.cpu.implementations.pointwise import CHUNKS
 from nascompiler.backends.cpu.implementations.quantized_product import BYTES
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.requantization import requantization, requantization_sizes
+from nascompiler.backends.cpu.tiling import image_sizes
 from nascompiler.backends.kernels.pooling_int8 import AveragePoolInt8
 from nascompiler.backends.target import Target
 from nascompiler.ir.dialects.qnn.pooling import mean_multiplier, window_multipliers
@@ -27,7 +28,7 @@ def average_pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
     if attributes.get("dilation", (1, 1)) != (1, 1):
         return ()
     batch, height, width, channels = x.static_shape
-    _, out_height, out_width, _ = call.result.static_shape
+    _, out_height, _, _ = call.result.static_shape
     kernel = attributes.get("kernel", (height, width))
     stride = attributes.get("strides", (1, 1))
     padding = attributes.get("padding", (0, 0, 0, 0))
@@ -40,12 +41,7 @@ def average_pool(call: KernelCall, target: Target) -> Sequence[Implementation]:
     lanes = target.isa.lanes
     vectors = max(n for n in (1, 2, 4) if n == 1 or channels >= n * lanes)
     sizes = {
-        "batch": batch,
-        "height": height,
-        "width": width,
-        "channels": channels,
-        "out_height": out_height,
-        "out_width": out_width,
+        **image_sizes(x, call.result),
         "kernel_y": kernel[0],
         "kernel_x": kernel[1],
         "stride_y": stride[0],

@@ -110,16 +110,31 @@ def _pieces(start: int, end: int, most: int, place: int, found: Numbers) -> tupl
 
 
 @kernel
-def _multiply(out: Numbers, count: int, flags: int, piece: Numbers, base: int, stride: int, first_row: int) -> int:
-    convolve = flags & _CONVOLVE != 0
-    out[count, 0] = _MMC
+def _rows(
+    out: Numbers,
+    count: int,
+    opcode: int,
+    flags: int,
+    by_position: bool,
+    piece: Numbers,
+    base: int,
+    stride: int,
+    operand: int,
+) -> int:
+    """An instruction for the rows of a piece: they begin at a position of the grid, or at an address of their own."""
+    out[count, 0] = opcode
     out[count, 1] = flags
     out[count, 2] = piece[2]
-    out[count, 3] = base if convolve else base + piece[0] * stride
+    out[count, 3] = base if by_position else base + piece[0] * stride
     out[count, 4] = piece[1]
-    out[count, 5] = first_row
-    out[count, 6] = piece[0] if convolve else 0
+    out[count, 5] = operand
+    out[count, 6] = piece[0] if by_position else 0
     return count + 1
+
+
+@kernel
+def _multiply(out: Numbers, count: int, flags: int, piece: Numbers, base: int, stride: int, first_row: int) -> int:
+    return _rows(out, count, _MMC, flags, flags & _CONVOLVE != 0, piece, base, stride, first_row)
 
 
 @kernel
@@ -138,14 +153,7 @@ def _activate(
     scatter = flags & _SCATTER != 0
     if scatter:
         count = _configure(out, count, state, 3, _A_PATCH_CHANNELS, block[FEATURES])
-    out[count, 0] = _ACT
-    out[count, 1] = flags
-    out[count, 2] = piece[2]
-    out[count, 3] = base if scatter else base + piece[0] * stride
-    out[count, 4] = piece[1]
-    out[count, 5] = block[COLUMNS]
-    out[count, 6] = piece[0] if scatter else 0
-    return count + 1
+    return _rows(out, count, _ACT, flags, scatter, piece, base, stride, block[COLUMNS])
 
 
 @kernel

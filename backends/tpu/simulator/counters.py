@@ -11,6 +11,18 @@ from numpy.typing import NDArray
 from nascompiler.backends.tpu.machine import Machine
 from nascompiler.backends.tpu.simulator.timing import Count
 
+TABLE_3 = (
+    "array_active",
+    "useful_macs",
+    "unused_macs",
+    "weight_stall",
+    "weight_shift",
+    "non_matrix",
+    "raw_stalls",
+    "input_stalls",
+)
+"""The counters of a report that are rows of the paper's table 3, in per cent of all cycles."""
+
 
 @dataclass(frozen=True)
 class Counters:
