@@ -105,8 +105,9 @@ def show(result: SearchResult) -> None:
         table(_columns(targets), [_row(result, c) for c in result.front], title=f"Pareto front ({share})")
     if result.finals:
         kinds = choices_text(dict.fromkeys(f.before.kind.value for f in result.finals if f.before)) or "before"
-        columns = (">trial", "target", f">{kinds} in the trial", ">measured", ">spread", ">off by", "")
-        table(columns, [_final(final) for final in result.finals], title="the best, measured end to end in turns")
+        ended = result.kinds_of_finals
+        columns = (">trial", "target", f">{kinds} in the trial", f">{ended}", ">spread", ">off by", "")
+        table(columns, [_final(final) for final in result.finals], title=f"the best, {ended} end to end")
     ended = sum(trial.told is not None for trial in result.trials)
     repeats = sum(trial.repeats is not None for trial in result.trials)
     size = result.space.size

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from nascompiler.backends.errors import GateError
+from nascompiler.backends.measure import Kind
 from nascompiler.ir import Graph, files
+from nascompiler.ir.errors import choices_text
 from nascompiler.ir.text import parse
 from nascompiler.search.objective import Objective
 from nascompiler.search.ranking import Candidate, candidates, dominated_volume, front
@@ -63,6 +65,12 @@ class SearchResult:
     def volume(self) -> float:
         """The part of what is thinkable that the front dominates; see `dominated_volume`."""
         return dominated_volume(self.candidates)
+
+    @property
+    def kinds_of_finals(self) -> str:
+        """How the latencies of the best came about in the end: `measured`, or what the target can say instead."""
+        kinds = dict.fromkeys(final.measured.kind.value for final in self.finals if final.measured)
+        return choices_text(kinds) or Kind.MEASURED.value
 
     @property
     def failures(self) -> Counter[str]:

@@ -6,6 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from nascompiler.backends.measure import Kind
+from nascompiler.cli.study import show
 from nascompiler.ir import UsageError
 from nascompiler.search.report.curves import baseline, expected_best, moving_mean
 from nascompiler.search.report.page import page, save_report
@@ -52,6 +54,15 @@ def test_the_figures_are_in_it_as_data(result):
     data = json.loads(re.search(r'<script type="application/json" id="report">(.*)</script>', html)[1])
     assert data["winner"]["trial"] == result.winner.number
     assert [row["reward"] for row in data["trajectory"]] == pytest.approx([t.told for t in result.trials])
+
+
+def test_latencies_of_the_best_say_how_they_came_about(result, capsys):
+    simulated = [replace(f, measured=replace(f.measured, kind=Kind.SIMULATED)) for f in result.finals]
+    on_a_simulator = replace(result, finals=simulated)
+    assert "Measured end to end" in page(result)
+    assert "Simulated end to end" in page(on_a_simulator)
+    show(on_a_simulator)
+    assert "the best, simulated end to end" in capsys.readouterr().out
 
 
 def test_the_same_study_gives_the_same_page(result):

@@ -33,7 +33,7 @@ def figures(result: SearchResult, compared: Baseline | None) -> list[tuple[str, 
         caption += "." if compared is None else f"; random search by {compared.source}."
         made.append((caption, figure_svg(_rewards(result, compared), "rewards")))
     if any(final.before and final.measured for final in result.finals):
-        caption = "The best: latency as the trial had it, and measured end to end, with its spread."
+        caption = f"The best: latency as the trial had it, and {result.kinds_of_finals} end to end, with its spread."
         made.append((caption, figure_svg(_latencies(result), "latencies")))
     return made
 
@@ -116,6 +116,6 @@ def _latencies(result: SearchResult) -> Figure:
     axes.plot(ends, ends, color=_POINTS, linewidth=1)
     kinds = " or ".join(dict.fromkeys(b.kind.value for b, _, _ in known))
     axes.set_xlabel(f"{kinds} in the trial, ms")
-    axes.set_ylabel("measured end to end, ms")
+    axes.set_ylabel(f"{result.kinds_of_finals} end to end, ms")
     axes.grid(alpha=0.3)
     return figure
