@@ -1,4 +1,4 @@
-"""The fingerprint of what makes the code of kernel calls: measurements of other code are older ones."""
+"""The fingerprint of what makes the code of kernel calls and times it: measurements by others are older ones."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ SOURCES = (
     "tvm_adapter/leftovers/*.py",
     "tvm_adapter/schedule*.py",
     "tvm_adapter/templates/*.py",
+    "tvm_adapter/variants.py",
 )
-"""What the code of a call depends on, relative to backends/."""
+"""What the code of a call depends on, and how it is timed, relative to backends/."""
 
 PACKAGES = ("apache-tvm", "llvmlite", "numba")
 

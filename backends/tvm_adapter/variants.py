@@ -110,7 +110,8 @@ class Memory:
 class Variant:
     """A variant that can be run: calling it computes the call once, with the next copy of its weights.
 
-    `warm` computes it with the copy of the run before: what a network does whose weights stay in the cache.
+    `warm` computes it with the copy of the run before, once more right behind: what a network does whose weights and
+    code stay in the caches.
     """
 
     def __init__(self, compiled: Compiled, functions: Any, memory: Memory, target: Target) -> None:
@@ -124,25 +125,36 @@ class Variant:
         self._sets = [
             list(self._calls(compiled.lowered, [_copy(w) for w in weights])) for _ in range(min(copies, MOST_COPIES))
         ]
+        self._weight_bytes = sum(array.nbytes for array in weights)
+        self._cache_bytes = target.host.l2_bytes
         self._call_cost_ns = call_cost_ns(self._sets[0])
         self._turn = 0
         self._touched = [array.reshape(-1).view(np.uint8) for array in reversed(memory.inputs)]
 
     @property
     def may_be_warm(self) -> bool:
-        """Whether it makes a difference where the weights are, and all of them fit into the cache together."""
-        return len(self._sets) > ROTATED_CACHES
+        """Whether all of its weights fit into the cache together, so that a network may be one that stays there."""
+        return self._weight_bytes < self._cache_bytes
 
     def __call__(self) -> float:
         """The time of one run in ns, as a part of a compiled program."""
         self._turn = (self._turn + 1) % len(self._sets)
-        return self.warm()
+        self._touch()
+        return self._timed()
 
     def warm(self) -> float:
-        """The same with the weights that were used last."""
-        calls = self._sets[self._turn]
+        """The same with the weights that were used last, by code that has just run."""
+        self._touch()
+        self._timed()
+        return self._timed()
+
+    def _touch(self) -> None:
+        """Write all inputs anew, the first one last."""
         for view in self._touched:
             np.bitwise_or(view, 0, out=view)
+
+    def _timed(self) -> float:
+        calls = self._sets[self._turn]
         start = time.perf_counter_ns()
         for function, arguments in calls:
             function(*arguments)

@@ -125,13 +125,16 @@ def test_from_an_architecture_to_a_trained_narrow_network(tmp_path, data):
 
 
 @pytest.mark.slow  # processes that import torch
-def test_processes_choose_what_one_alone_does(tmp_path, data):
+@pytest.mark.parametrize("address", [None, "local"], ids=["processes", "ray"])
+def test_workers_choose_what_one_process_does(tmp_path, data, address):
+    if address is not None:
+        pytest.importorskip("ray")
     settings = replace(SETTINGS, steps=4, step=0.15, decay=1.0, parallel=2)
     texts = []
     for parallel in (False, True):
         folder = tmp_path / str(parallel)
         alone = InProcess(ProposalTrainer(folder, data, short_recipe({}), 4))
-        with closing(executor_of(settings, folder, data) if parallel else alone) as executor:
+        with closing(executor_of(settings, folder, data, address) if parallel else alone) as executor:
             result = adapt(settings, network, data, folder, executor, sources={"toy": Toy()}, measure=cannot_run)
         texts.append(str(files.load(result.path)))
     assert texts[0] == texts[1]
