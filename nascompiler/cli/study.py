@@ -105,9 +105,10 @@ def show(result: SearchResult) -> None:
         table(_columns(targets), [_row(result, c) for c in result.front], title=f"Pareto front ({share})")
     if result.finals:
         kinds = choices_text(dict.fromkeys(f.before.kind.value for f in result.finals if f.before)) or "before"
-        ended = result.kinds_of_finals
-        columns = (">trial", "target", f">{kinds} in the trial", f">{ended}", ">spread", ">off by", "")
-        table(columns, [_final(final) for final in result.finals], title=f"the best, {ended} end to end")
+        columns = (">trial", "target", f">{kinds} in the trial", f">{result.kinds_of_finals}", ">spread", ">off by", "")
+        table(
+            columns, [_final(final) for final in result.finals], title=f"the best, {result.kinds_of_finals} end to end"
+        )
     ended = sum(trial.told is not None for trial in result.trials)
     repeats = sum(trial.repeats is not None for trial in result.trials)
     size = result.space.size
