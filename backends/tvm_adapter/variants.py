@@ -120,21 +120,16 @@ class Variant:
         self._functions = functions
         self._memory = memory
         weights = compiled.lowered.weights.arrays
-        wanted = ROTATED_CACHES * target.host.l2_bytes
-        copies = -(-wanted // max(1, sum(w.nbytes for w in weights))) if weights else 1
+        size, cache = sum(w.nbytes for w in weights), target.host.l2_bytes
+        copies = -(-ROTATED_CACHES * cache // max(1, size)) if weights else 1
         self._sets = [
             list(self._calls(compiled.lowered, [_copy(w) for w in weights])) for _ in range(min(copies, MOST_COPIES))
         ]
-        self._weight_bytes = sum(array.nbytes for array in weights)
-        self._cache_bytes = target.host.l2_bytes
+        self.may_be_warm = size < cache
+        """Whether all of its weights fit into the cache together, so that a network may be one that stays there."""
         self._call_cost_ns = call_cost_ns(self._sets[0])
         self._turn = 0
         self._touched = [array.reshape(-1).view(np.uint8) for array in reversed(memory.inputs)]
-
-    @property
-    def may_be_warm(self) -> bool:
-        """Whether all of its weights fit into the cache together, so that a network may be one that stays there."""
-        return self._weight_bytes < self._cache_bytes
 
     def __call__(self) -> float:
         """The time of one run in ns, as a part of a compiled program."""
