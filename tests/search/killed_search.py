@@ -1,17 +1,20 @@
 """Runs a search on the recorded table in children that are killed (SIGKILL), until one comes to its end.
 
 `python -m tests.search.killed_search STUDY CONTROLLER KILLS SEED`: each of the first KILLS children is killed at a
-random point: after some steps of SQLite's machine, or after some time. Prints how many were killed.
+random point: after some steps of SQLite's machine, or some time after it has evaluated some trials. Neither gets
+through more than a part of the search, however fast the machine is. Prints how many were killed.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import sqlite3
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from nascompiler.search.executors import InProcess
@@ -25,7 +28,7 @@ from tests.search.synthetic import space, worths
 TRIALS = 160
 IN_FLIGHT = 3
 
-MOST_STEPS, MOST_S = 4000, 0.25
+MOST_STEPS, MOST_EVALUATIONS, MOST_S = 1500, 8, 0.002
 """Bounds of the random points: so many that a child gets through a part of the search only."""
 
 
@@ -33,7 +36,13 @@ def failing(trial: TrialSpec) -> FailureClass | None:
     return FailureClass.DIVERGED if trial.number % 17 == 5 else None
 
 
-def search(path: Path, controller: str, *, shuffled_by: int | None = None) -> None:
+def search(
+    path: Path,
+    controller: str,
+    *,
+    shuffled_by: int | None = None,
+    failing: Callable[[TrialSpec], FailureClass | None] = failing,
+) -> None:
     """Begin or resume the study, and go to its end."""
     begun = path.exists() and Study.has_begun(path)
     study = Study.resume(path) if begun else Study.create(path, {"controller": controller})
@@ -64,23 +73,42 @@ def killed_after(steps: int) -> None:
     sqlite3.connect = watched  # type: ignore[assignment]
 
 
+def telling(pipe: int, evaluations: int) -> Callable[[TrialSpec], FailureClass | None]:
+    """`failing`, which closes the pipe at the evaluation of this number, counted from zero."""
+    left = itertools.count(-evaluations)
+
+    def told(trial: TrialSpec) -> FailureClass | None:
+        if next(left) == 0:
+            os.close(pipe)
+        return failing(trial)
+
+    return told
+
+
 def main() -> None:
     path, controller, kills, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     points = random.Random(seed)
     worths()
     killed = 0
     for number in range(kills + 1):
-        by_steps = points.random() < 0.5
+        by_steps = number < kills and points.random() < 0.5
+        by_time = number < kills and not by_steps
         steps, seconds = points.randrange(1, MOST_STEPS), points.uniform(0, MOST_S)
+        evaluations = points.randrange(MOST_EVALUATIONS)
+        heard, told = os.pipe()
         child = os.fork()
         if child == 0:
-            if number < kills and by_steps:
+            os.close(heard)
+            if by_steps:
                 killed_after(steps)
-            search(path, controller, shuffled_by=number)
+            search(path, controller, shuffled_by=number, failing=telling(told, evaluations) if by_time else failing)
             os._exit(0)
-        if number < kills and not by_steps:
+        os.close(told)
+        if by_time:
+            os.read(heard, 1)  # returns when the child has closed its end
             time.sleep(seconds)
             os.kill(child, signal.SIGKILL)
+        os.close(heard)
         _, status = os.waitpid(child, 0)
         if os.WIFSIGNALED(status):
             assert os.WTERMSIG(status) == signal.SIGKILL
