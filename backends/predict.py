@@ -8,6 +8,7 @@ from nascompiler.backends.compile import default_pipeline
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.placement import is_view
+from nascompiler.backends.measure.kernels import PROGRAM_START
 from nascompiler.backends.measure.latency import Kind, Latency, LayerTime
 from nascompiler.backends.store import Measurements, Row, Tuning, known_measurements
 from nascompiler.backends.target import Target, parse_target
@@ -38,14 +39,15 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
 
     Kernels are assigned by the default pipeline unless the graph has them already. Where all weights and activations
     stay in the second-level cache from run to run, rows count as they were measured with weights from there. What TVM
-    fuses is taken for the sum of its parts, and what lies between the calls for nothing. A sum of estimates is an
-    estimate.
+    fuses is taken for the sum of its parts. Beside the calls there is the start of the program, where it was measured.
+    A sum of estimates is an estimate.
     """
     chosen = parse_target(target)
     if not any(node.op.dialect == "cpu" for node in graph.nodes):
         graph = run_pipeline(graph, default_pipeline(chosen))
     calls = timed_calls(graph)
-    tunings = (known_measurements() if known is None else known).tunings(calls, chosen.timing_fingerprint)
+    known = known_measurements() if known is None else known
+    tunings = known.tunings(calls, chosen.timing_fingerprint)
     labels = node_labels(graph)
     rows = {key: known_row(KernelCall.of(nodes[0]), chosen, tunings.get(key)) for key, nodes in calls.items()}
     warm = stays_in_cache(graph, chosen)
@@ -60,13 +62,19 @@ def predict(graph: Graph, target: Target | str, known: Measurements | None = Non
     return Prediction(
         latency=Latency(
             Kind.ESTIMATED if chosen.is_emulated else Kind.PREDICTED,
-            [sum(layer.ns for layer in layers)],
+            [sum(layer.ns for layer in layers) + start_ns(known, chosen)],
             layers=tuple(layers),
         ),
         missing={key: tuple(labels[n] for n in nodes) for key, nodes in calls.items() if rows[key] is None},
         older=sum(count for tuning, count in known_nodes if not tuning.fresh),
         shipped=sum(count for tuning, count in known_nodes if tuning.shipped),
     )
+
+
+def start_ns(known: Measurements, target: Target) -> float:
+    """What it takes to start a program, 0 where that was not measured."""
+    tuning = known.tunings([PROGRAM_START], target.timing_fingerprint).get(PROGRAM_START)
+    return tuning.rows[0].median_ns if tuning is not None else 0.0
 
 
 def stays_in_cache(graph: Graph, target: Target) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from math import inf
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from nascompiler.backends.errors import DeviceError
 from nascompiler.backends.measure.interleaved import PATIENCE
@@ -22,6 +23,9 @@ WORKER = (sys.executable, "-m", "nascompiler.backends.tvm_adapter.kernel_worker"
 
 PATIENCE_S = 120.0
 """How long a worker may be silent beyond the time that it was given to measure, quiet moments waited for included."""
+
+PROGRAM_START = "program start"
+"""Stands for a call where calls are timed together: what a program takes beside its calls."""
 
 WAITING = "wait for the device"
 """The stage in which a worker may be silent for as long as others measure."""
@@ -107,3 +111,20 @@ class KernelMeasurer:
             failures[variant] = Row(variant, lost, detail=words)
             if stage not in ("compile", "check"):  # nothing to blame on a single variant
                 return Tuning(tuple(failures.values()), 0.0, Kind.MEASURED, True)
+
+    def measure_together(self, calls: Mapping[str, str], seconds: float) -> dict[str, dict[str, Any]]:
+        """One variant of each of several calls, by key, timed in turns for about `seconds` in all, and PROGRAM_START.
+
+        Returns the fields of rows that this tells, of the calls that could be timed; none after a crash or a hang.
+        Raises DeviceError when no worker can be started.
+        """
+        self._worker.start()
+        self._worker.say({"together": dict(calls), "seconds": seconds})
+        stage = ""
+        while message := self._worker.hear(inf if stage == WAITING else seconds * PATIENCE + self._patience_s):
+            if "times" in message:
+                times: dict[str, dict[str, Any]] = message["times"]
+                return times
+            stage = message.get("at", stage)
+        self._worker.end()
+        return {}

@@ -7,6 +7,8 @@ The lines that it and its parent exchange, each a JSON object:
     worker -> {"at": STAGE, "variant": VARIANT}             before whatever may crash or hang
     worker -> {"failed": VARIANT, "outcome": ..., "detail": ...}
     worker -> {"rows": [{"variant": ..., "median_ns": ..., ...}], "noise": ...}     the call is done
+    parent -> {"together": {KEY: VARIANT, ...}, "seconds": S}
+    worker -> {"times": {KEY: {"median_ns": ..., ...}, ...}}                        of those that could be timed
 
 `only` and `schedules` may be left out: all variants that are not to be skipped, and no schedules. Rows that were not
 measured come with their "kind". A worker for a board says {"gone": WORDS} when there is none any more. A crash or a
@@ -30,10 +32,11 @@ from nascompiler.backends.cpu.choice import METASCHEDULE, Choice, variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.exactness import Exactness, exactness
 from nascompiler.backends.measure.interleaved import measure_interleaved
-from nascompiler.backends.measure.kernels import WAITING
+from nascompiler.backends.measure.kernels import PROGRAM_START, WAITING
 from nascompiler.backends.measure.lease import device_lease
 from nascompiler.backends.measure.priority import first_in_line
 from nascompiler.backends.measure.quiet import Quiet
+from nascompiler.backends.measure.together import Turns, measure_together
 from nascompiler.backends.memory import aligned
 from nascompiler.backends.store import DISTURBED, Outcome
 from nascompiler.backends.target import Target, parse_target
@@ -112,6 +115,25 @@ class Worker:
             for name, timing in found.timings.items()
         ]
         self.say(rows=rows, noise=found.noise)
+
+    def measure_together(self, together: Mapping[str, str], seconds: float) -> None:
+        """Time a variant of each of several calls, and the start of a program, all of them in turns."""
+        from nascompiler.backends.tvm_adapter.program_start import program_start
+
+        with tempfile.TemporaryDirectory(prefix="nascompiler-table-") as folder:
+            turns = {PROGRAM_START: program_start(self.target, Path(folder) / "start")}
+            for number, (key, name) in enumerate(together.items()):
+                prepared = self.prepare(key)
+                own = Path(folder) / str(number)
+                own.mkdir()
+                made = self._checked(prepared, self.compiled(prepared, self.wanted(prepared, (), (name,)), own), own)
+                if name in made:
+                    turns[key] = made[name].turn
+        self.say(at=WAITING, variant="")
+        with device_lease(purpose="timing kernel calls"), first_in_line():
+            self.say(at="measure", variant="")
+            found = measure_together(turns, seconds=seconds, quiet=self._quiet)
+        self.say(times={key: _figures(turns) for key, turns in found.items()})
 
     def _warm_ns(self, ready: Mapping[str, Any], seconds: float) -> dict[str, float]:
         """Medians with weights in the cache, of those of some variants for which that makes a difference."""
@@ -201,6 +223,19 @@ class Worker:
         self.say(failed=variant, outcome=outcome.value, detail=words[:500])
 
 
+def _figures(turns: Turns) -> dict[str, Any]:
+    """The fields of a row that turns among others tell."""
+    times = turns.times
+    median, *warm = np.median(times, axis=0)
+    return {
+        "median_ns": float(median),
+        "spread_ns": float(np.median(np.abs(times[:, 0] - median))),
+        "repeats": len(times),
+        "warm_ns": float(warm[0]) if warm else 0.0,
+        "detail": DISTURBED if turns.disturbed else "",
+    }
+
+
 def difference(results: Sequence[Array], expected: Sequence[Array], tolerances: Sequence[float]) -> str:
     """What is wrong with the results, or nothing."""
     for result, wanted, tolerance in zip(results, expected, tolerances, strict=True):
@@ -227,7 +262,11 @@ def serve(make: Callable[[Graph, Target, TextIO], Worker], arguments: Sequence[s
     worker = make(load(path), parse_target(target), wire)
     worker.say(ready=True)
     for line in sys.stdin:
-        worker.measure(**json.loads(line))
+        request = json.loads(line)
+        if "together" in request:
+            worker.measure_together(**request)
+        else:
+            worker.measure(**request)
 
 
 if __name__ == "__main__":

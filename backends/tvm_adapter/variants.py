@@ -143,6 +143,16 @@ class Variant:
         self._timed()
         return self._timed()
 
+    def turn(self) -> tuple[float, ...]:
+        """A turn among other calls: its time with the next weights, and where they may stay in the cache `warm`.
+
+        It runs once before, so that its code and what it writes to are in the cache as in a network, where other calls
+        use the same memory.
+        """
+        self()
+        taken = self()
+        return (taken, self.warm()) if self.may_be_warm else (taken,)
+
     def _touch(self) -> None:
         """Write all inputs anew, the first one last."""
         for view in self._touched:

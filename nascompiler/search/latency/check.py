@@ -19,21 +19,19 @@ from nascompiler.search.latency.end_to_end import NetworkTimer
 from nascompiler.search.latency.predicted import PredictedLatency
 from nascompiler.spaces import SearchSpace
 
-TOGETHER = 5
-"""Architectures that are timed in turns, besides the anchor."""
+TOGETHER = 7
+"""Architectures that are timed in turns, besides the anchors."""
 
-ANCHOR = "anchor"
-"""An architecture that is timed in turns with all others: it tells how fast the machine is by now."""
-
-ANCHOR_SEED = 4321
+ANCHORS = {f"anchor {seed}": seed for seed in range(4321, 4326)}
+"""Architectures, by seeds of their own, that are timed in turns with all others: they tell how fast the machine is."""
 
 
 @dataclass(frozen=True)
 class Pair:
     """An architecture predicted and measured, ns. `missing` calls were not known; `disturbed`: no moment was quiet.
 
-    `anchored_ns` is the ratio to the anchor, by the median of the rounds that both were in, times the anchor's
-    prediction: the measurement as it would have been at the speed that the machine had when the table was made.
+    `anchored_ns` is the measurement as it would have been at the speed that the machine had when the table was made:
+    the median over the rounds of the time divided by what the anchors took in that round over their predictions.
     """
 
     number: int
@@ -52,7 +50,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Check:
-    """What came of a check. Nothing is fitted to the pairs; the anchor is none of them."""
+    """What came of a check. Nothing is fitted to the pairs; the anchors are none of them."""
 
     space: str
     target: str
@@ -108,8 +106,8 @@ def check_predictions(
 ) -> Check:
     """Predict the architectures that some seeds draw from a space, and measure each end to end, a few in turns."""
     pairs: list[Pair] = []
-    reference = space.architecture(space.sample(ANCHOR_SEED))
-    expected_ns = predicted.of(reference).ns
+    anchors = {name: space.architecture(space.sample(seed)) for name, seed in ANCHORS.items()}
+    expected_ns = {name: predicted.of(graph).ns for name, graph in anchors.items()}
     for start in range(0, len(numbers), TOGETHER):
         names = {str(number): number for number in numbers[start : start + TOGETHER]}
         predictions = {}
@@ -117,15 +115,16 @@ def check_predictions(
             graph = space.architecture(space.sample(number))
             predictions[name] = predicted.of(graph)
             timer.prepare(name, graph)
-        if not timer.holds(ANCHOR):
-            timer.prepare(ANCHOR, reference)
-        measured = timer.measure([ANCHOR, *names])
-        anchor = measured[ANCHOR].round_medians
+        for name, graph in anchors.items():
+            if not timer.holds(name):
+                timer.prepare(name, graph)
+        measured = timer.measure([*anchors, *names])
+        slowdown = np.mean([np.array(measured[name].round_medians) / expected_ns[name] for name in anchors], axis=0)
         for name, number in names.items():
             timed, prediction = measured[name], predictions[name]
             latency = timed.latency
-            ratio = float(np.median(np.array(timed.round_medians) / np.array(anchor)))
-            figures = (prediction.ns, latency.ns, latency.spread_ns, ratio * expected_ns)
+            anchored_ns = float(np.median(np.array(timed.round_medians) / slowdown))
+            figures = (prediction.ns, latency.ns, latency.spread_ns, anchored_ns)
             pair = Pair(number, *figures, prediction.missing, timed.is_disturbed)
             pairs.append(pair)
             report(pair)

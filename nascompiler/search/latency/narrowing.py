@@ -77,10 +77,16 @@ class NarrowedCalls:
 
 
 class PredictedNarrowing:
-    """Latencies of a network with fewer channels, as sums of its calls; `times` gives those of calls in ns by key."""
+    """Latencies of a network with fewer channels, as sums of its calls; `times` gives those of calls in ns by key, and
+    `start_ns`, asked when these are known, what its program takes beside them."""
 
-    def __init__(self, calls: NarrowedCalls, times: Callable[[Mapping[str, KernelCall]], Mapping[str, float]]) -> None:
-        self._calls, self._times = calls, times
+    def __init__(
+        self,
+        calls: NarrowedCalls,
+        times: Callable[[Mapping[str, KernelCall]], Mapping[str, float]],
+        start_ns: Callable[[], float],
+    ) -> None:
+        self._calls, self._times, self._start_ns = calls, times, start_ns
         self._keys = [call.key for call in calls.calls]
 
     def amounts(self, variants: Sequence[Counts]) -> list[float]:
@@ -92,7 +98,7 @@ class PredictedNarrowing:
             wanted.update((named[index], call) for index, call in calls.items())
         times = self._times(wanted)
         base = [times.get(key, 0.0) for key in self._keys]
-        total = sum(base)
+        total = sum(base) + self._start_ns()
         return [total + sum(times.get(key, 0.0) - base[index] for index, key in named.items()) for named in keys]
 
 

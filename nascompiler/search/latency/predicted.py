@@ -8,7 +8,7 @@ from math import inf
 
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.measure.timing import kernel_measurer
-from nascompiler.backends.predict import known_row, predict, stays_in_cache, timed_calls
+from nascompiler.backends.predict import known_row, predict, start_ns, stays_in_cache, timed_calls
 from nascompiler.backends.store import Measurements, known_measurements
 from nascompiler.backends.target import parse_target
 from nascompiler.ir import Error, Graph
@@ -81,7 +81,8 @@ class PredictedLatency:
             return None
         self._units = sorted(UNITS, key=lambda unit: unit != calls.unit)  # what served once is tried first
         warm = stays_in_cache(made[0], self._parsed)  # then narrower ones do too
-        return PredictedNarrowing(calls, partial(self._call_times, warm=warm))
+        start = partial(start_ns, self._known, self._parsed)
+        return PredictedNarrowing(calls, partial(self._call_times, warm=warm), start)
 
     def _call_times(self, calls: Mapping[str, KernelCall], *, warm: bool) -> dict[str, float]:
         """The time of each of some calls in ns, by key; what is not known is measured, or left out."""

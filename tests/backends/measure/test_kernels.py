@@ -20,6 +20,11 @@ def say(**message):
 say(ready=True)
 for line in sys.stdin:
     request = json.loads(line)
+    if "together" in request:
+        say(at="measure", variant="")
+        if "crash" in request["together"]: os.abort()
+        say(times={key: {"median_ns": 7.0} for key in request["together"]})
+        continue
     for name in [n for n in request["call"].split() if n not in request["skip"]]:
         say(at="measure" if name == "late" else "check", variant=name)
         if name in ("crash", "late"): os.abort()
@@ -62,6 +67,16 @@ def test_rows_come_back_with_the_failures_of_each_class(tmp_path):
 def test_a_crash_that_no_variant_is_to_blame_for_ends_the_call_only(tmp_path):
     with measurer(tmp_path) as worker:
         assert [row.outcome for row in worker.measure("good1 late", 0.0).rows] == [Outcome.CRASH]
+        assert worker.measure("good1", 0.0).measured
+
+
+def test_calls_are_timed_together_or_not_at_all(tmp_path):
+    with measurer(tmp_path) as worker:
+        assert worker.measure_together({"a": "good", "b": "good"}, 0.1) == {
+            "a": {"median_ns": 7.0},
+            "b": {"median_ns": 7.0},
+        }
+        assert worker.measure_together({"a": "good", "crash": "good"}, 0.1) == {}
         assert worker.measure("good1", 0.0).measured
 
 

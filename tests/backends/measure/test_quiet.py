@@ -78,9 +78,11 @@ class Switched(Quiet):
 
     def __init__(self) -> None:
         self.is_quiet = True
+        self.looks = 0
         self.waits = Waits()
 
     def now(self) -> bool:
+        self.looks += 1
         return self.is_quiet
 
 
@@ -90,11 +92,19 @@ def test_only_quiet_runs_count_while_there_are_any():
     def step() -> None:
         runs.append(quiet.is_quiet)
         quiet.is_quiet = len(runs) % 3 != 0
+        time.sleep(0.001)
 
     times, disturbed = quiet_runs(step, quiet, seconds=0.0, fewest=4, patience_s=60.0)
     assert not disturbed
     assert len(times) == 4
     assert len(runs) > 6
+
+
+def test_short_runs_come_several_in_a_row():
+    quiet, at = Switched(), []
+    quiet_runs(lambda: at.append(quiet.looks), quiet, seconds=0.0, fewest=1, patience_s=60.0)
+    assert quiet.looks == 2
+    assert at.count(1) > 10  # between one look at the machine and the next
 
 
 def test_without_a_quiet_moment_the_runs_there_are_count_and_that_is_said():

@@ -17,27 +17,35 @@ from nascompiler.backends.target import Target, parse_target
 from nascompiler.ir import files
 from nascompiler.spaces import SearchSpace
 
+START_NS = 3000.0
+"""What it takes to start a program, for workers whose times are made up."""
+
 KERNEL_WORKER = """
 import json, sys
 print(json.dumps({"ready": True}), flush=True)
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.measure.kernels import PROGRAM_START
 from nascompiler.backends.target import parse_target
 from nascompiler.ir.files import load
 calls = {c.key: c for c in map(KernelCall.of, load(sys.argv[1]).nodes)}
 target = parse_target(sys.argv[2])
+def size_of(call):
+    return sum(t.bytes for t in (*call.operands, *call.results))
+def figures(size, repeats):
+    return {"median_ns": 1000.0 + size, "spread_ns": 10.0, "repeats": repeats, "detail": DETAIL}
 for line in sys.stdin:
     request = json.loads(line)
+    if "together" in request:
+        times = {key: figures(size_of(calls[key]), 40) for key in request["together"]}
+        print(json.dumps({"times": {**times, PROGRAM_START: figures(START_NS - 1000.0, 40)}}), flush=True)
+        continue
     call = calls[request["call"]]
     names = [n for n in variants(call, target) if n not in request["skip"]]
     broken = [n for n in names if BROKEN in (n, '*')]
     for name in broken:
         print(json.dumps({"failed": name, "outcome": "wrong result", "detail": "made up"}), flush=True)
-    size = sum(t.bytes for t in (*call.operands, *call.results))
-    rows = [
-        {"variant": n, "median_ns": 1000.0 + size, "spread_ns": 10.0, "repeats": 30, "gain": 1.0, "detail": DETAIL}
-        for n in names if n not in broken
-    ]
+    rows = [{"variant": n, "gain": 1.0, **figures(size_of(call), 15)} for n in names if n not in broken]
     print(json.dumps({"rows": rows, "noise": 0.02}), flush=True)
 """
 
@@ -88,7 +96,7 @@ def measurer(tmp_path: Path) -> Callable[..., Callable[..., KernelMeasurer]]:
 
     def make(broken: str = "", detail: str = "") -> Callable[..., KernelMeasurer]:
         path = tmp_path / "kernel_worker.py"
-        path.write_text(f"BROKEN, DETAIL = {broken!r}, {detail!r}\n{KERNEL_WORKER}")
+        path.write_text(f"BROKEN, DETAIL, START_NS = {broken!r}, {detail!r}, {START_NS}\n{KERNEL_WORKER}")
         return partial(KernelMeasurer, command=[sys.executable, str(path)])
 
     return make

@@ -6,12 +6,14 @@ import pytest
 
 from nascompiler.backends.cpu.choice import variants
 from nascompiler.backends.errors import TuningError
+from nascompiler.backends.predict import start_ns
 from nascompiler.backends.store import DISTURBED, Outcome
 from nascompiler.backends.tune import tune_graph
 from nascompiler.search.latency.build import build_table
 from nascompiler.search.latency.collection import Collection
 from nascompiler.search.latency.lowering import lowered
 from nascompiler.search.latency.table import LatencyTable
+from tests.search.latency.conftest import START_NS
 
 
 @pytest.fixture
@@ -34,17 +36,23 @@ def test_every_call_gets_a_row_of_the_variant_that_is_used(table, target, measur
         call = table.collection.calls[row.call]
         assert row.variant == next(iter(variants(call, target)))
         assert row.median == 1000 + sum(t.bytes for t in (*call.operands, *call.results))
-        assert (row.count, row.spread, row.unit, row.kind, row.disturbed) == (30, 10.0, "ns", "measured", False)
+        assert (row.count, row.spread, row.unit, row.kind, row.disturbed) == (40, 10.0, "ns", "measured", False)
         assert row.device
     assert table.missing() == []
     again = build_table(table, budget_s=600, measurer=measurer())
     assert (again.measured, again.known) == (0, len(rows))
 
 
+def test_the_start_of_a_program_is_timed_too(table, target, known, measurer):
+    assert start_ns(known, target) == 0.0
+    build_table(table, budget_s=600, measurer=measurer())
+    assert start_ns(known, target) == START_NS
+
+
 def test_what_the_budget_leaves_over_is_measured_the_next_time(table, measurer):
     first = build_table(table, budget_s=0, measurer=measurer())
     assert first.measured == 1
-    assert len(list(table.rows())) == 1
+    assert [row.count for row in table.rows()] == [15]  # there was no time to measure it in turns with others
     second = build_table(table, budget_s=600, measurer=measurer())
     assert (second.known, second.left) == (1, 0)
 
@@ -56,7 +64,7 @@ def test_an_interruption_loses_no_call(table, measurer):
 
     with pytest.raises(KeyboardInterrupt):
         build_table(table, budget_s=600, report=interrupt, measurer=measurer())
-    assert len(list(table.rows())) == 3
+    assert [row.count for row in table.rows()] == [15] * 3
 
 
 def test_where_the_variant_fails_the_others_are_measured(table, target, measurer):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from nascompiler.backends.cache import cache_folder
 from nascompiler.backends.errors import StoreError
 from nascompiler.search.latency.check import (
-    ANCHOR_SEED,
+    ANCHORS,
     Check,
     Pair,
     check_predictions,
@@ -45,9 +46,9 @@ def test_a_check_is_kept_and_states_the_error_from_then_on(space, target, known,
         check = check_predictions(space, target, range(7), predicted=predicted, timer=timer)
     assert [pair.number for pair in check.pairs] == list(range(7))
     assert {pair.measured_ns for pair in check.pairs} == {1001.0}  # as the worker makes up for names of one letter
-    (expected,) = {pair.anchored_ns * 1006 / 1001 for pair in check.pairs}  # "anchor" has six
-    reference = space.architecture(space.sample(ANCHOR_SEED))
-    assert expected == pytest.approx(predicted.of(reference).ns)
+    expected = [predicted.of(space.architecture(space.sample(seed))).ns for seed in ANCHORS.values()]
+    slowdown = np.mean([(1000 + len(name)) / ns for name, ns in zip(ANCHORS, expected, strict=True)])
+    assert [pair.anchored_ns for pair in check.pairs] == pytest.approx([1001 / slowdown] * 7)
     assert all(pair.predicted_ns > 1000 and pair.missing == 0 for pair in check.pairs)
     keep_check(check, target)
     assert kept_check(space.name, target) == check
