@@ -22,7 +22,7 @@ PATIENCE = 4
 """Quiet rounds are waited for until a measurement has taken so many times what it was given."""
 
 LONGEST_WAIT_S = 1.0
-"""And at least so long."""
+"""And at least so long, unless it was given no time at all."""
 
 LEAST_DISTURBED = 1 / 3
 """Where there were not enough quiet rounds, the quickest ones count: so large a share, but `FEWEST_ROUNDS`."""
@@ -67,13 +67,13 @@ def measure_interleaved(
     """Time all ways in rounds of random order for about `seconds`, at least `FEWEST_ROUNDS` rounds.
 
     The default runs twice in each round. Ways that are hopeless after a few rounds are left out of the others. With
-    `quiet`, rounds that were disturbed are repeated, for as long as `PATIENCE` says.
+    `quiet`, rounds that were disturbed are repeated, for as long as `PATIENCE` says; in 0 seconds none is.
     """
     going = [*runs, ""]  # "" is the default once more
     times: dict[str, list[float]] = {name: [] for name in going}
     order = np.random.default_rng(0)  # who runs behind whom must not matter
     began = time.monotonic()
-    given_up = began + max(PATIENCE * seconds, LONGEST_WAIT_S)
+    given_up = began + (max(PATIENCE * seconds, LONGEST_WAIT_S) if seconds else 0.0)
     disturbed = False
     for turn in range(WARM_ROUNDS + MOST_ROUNDS):
         done = turn - WARM_ROUNDS

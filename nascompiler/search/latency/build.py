@@ -25,9 +25,6 @@ from nascompiler.search.latency.table import LatencyTable, used_row
 SECONDS_PER_CALL = 0.3
 """Time to run the one variant that is used, beside that to compile and check it."""
 
-_FIRST_SECONDS = 0.05
-"""Of which so much goes to a first measurement where another, in turns, follows."""
-
 _CALLS_PER_PROCESS = 128
 """Calls that are timed in turns. A worker holds the weights of all of them; a new one takes two seconds to start."""
 
@@ -99,8 +96,8 @@ def measure_calls(
     began = time.monotonic()
     target = table.target
     session = new_session(target)
-    first_s = _FIRST_SECONDS if target.core is None else SECONDS_PER_CALL
-    in_turns_s = SECONDS_PER_CALL - first_s
+    follows = target.core is None  # another measurement, in turns
+    first_s, in_turns_s = (0.0, SECONDS_PER_CALL) if follows else (SECONDS_PER_CALL, 0.0)
     done = 0
     for start in range(0, len(todo), _CALLS_PER_PROCESS):
         keys = todo[start : start + _CALLS_PER_PROCESS]
