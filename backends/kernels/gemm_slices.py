@@ -91,13 +91,15 @@ class GemmSlices(Kernel):
     at most, for which `tiles` is the configuration. With a `gate` [images, k] there are `images` times m rows. All rows
     are staged before they are multiplied with `panels_outside`, which suits weights that exceed the cache. Threads
     share products of a pair of tiles and a panel of columns, `grain` at a time; a pair that two threads share is staged
-    by both. Of the workspace each chunk takes `workspace_bytes`.
+    by both. With `rows_shared` they share pairs instead, and each reads all weights. Of the workspace each chunk takes
+    `workspace_bytes`.
     """
 
     activation: Activation = NONE
     residual: bool = False
     gate: bool = False
     panels_outside: bool = False
+    rows_shared: bool = False
 
     name: ClassVar[str] = "gemm_slices"
 
@@ -119,32 +121,38 @@ class GemmSlices(Kernel):
         panels = (n["n"] + (LANES - 1)) // LANES
         image_pairs = (n["m"] + (n["tile_rows"] * ROW_TILES - 1)) // (n["tile_rows"] * ROW_TILES)
         pairs = image_pairs * n["images"] if self.gate else image_pairs
+        first, own = e.index(0), pairs
+        if self.rows_shared:
+            first, last = share(e, pairs, n)
+            own = last - first
         kept, slots = (pairs, pairs) if self.panels_outside else (e.index(2), e.index(1))
         memory = p["workspace"] + n["chunk"] * (slots * n["blocks"] * SLOT + kept * _SCALES + _SUMS)
         work = _Work(self, e, p, n, self.tiles(e), image_pairs, kept, memory)
 
-        inner = pairs if self.panels_outside else panels
-        items = pairs * panels
-        grains = (items + n["grain"] - 1) // n["grain"]
-        start, stop = (e.index(e.smaller(part * n["grain"], items)) for part in share(e, grains, n))
+        inner = own if self.panels_outside else panels
+        items = own * panels
+        start, stop = e.index(0), items
+        if not self.rows_shared:
+            grains = (items + n["grain"] - 1) // n["grain"]
+            start, stop = (e.index(e.smaller(part * n["grain"], items)) for part in share(e, grains, n))
 
         def item(number: Number) -> tuple[Index, Index]:
             """The pair of tiles of rows and the panel that an item of work multiplies."""
             outer, rest = e.index(number) // inner, e.index(number) % inner
-            return (rest, outer) if self.panels_outside else (outer, rest)
+            return (first + rest, outer) if self.panels_outside else (first + outer, rest)
 
         with e.when(start < stop):
             work.registers.configure(p["tiles"])
             with e.loop(start, stop) as loop:
                 pair, panel = item(loop.index)
-                unstaged = loop.index < start + pairs if self.panels_outside else panel.equals(0)
+                unstaged = loop.index < start + own if self.panels_outside else panel.equals(0)
                 with e.when(e.either(unstaged, loop.index.equals(start))):
                     work.stage(pair)
                 if self.panels_outside:
-                    is_new = e.either(pair.equals(0), loop.index.equals(start))
+                    is_new = e.either(pair.equals(first), loop.index.equals(start))
                 else:
                     is_new = loop.index < start + panels
-                is_first = e.both(is_new, pairs > 1)
+                is_first = e.both(is_new, own > 1)
                 before = item(e.larger(loop.index - 1, start))
                 following = e.choose(panel < panels - 1, panel + 1, 0)
                 work.multiply(pair, panel, is_first, following, before, loop.index > start)

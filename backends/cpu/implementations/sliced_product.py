@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
@@ -23,9 +24,17 @@ from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
 KEPT, KEPT_SHARED = 2, 16
-"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows. Threads that all
-read all weights wait for each other: they share panels, and each stages all rows, before weights are that many.
+"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows. Threads that read
+weights again and again wait for each other, so that theirs are fewer.
 """
+
+ROWS_OF_THREAD = 64
+"""Threads that have so many rows each share rows, and each reads larger weights once; with fewer they share panels, and
+each stages all rows. Who shares rows finds in its own cache what it wrote before: so do convolutions around.
+"""
+
+_STAGING = 4
+"""What a tile costs besides its rows, in rows."""
 
 
 def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int]) -> list[Implementation]:
@@ -39,35 +48,50 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     m = x.size // k // images
     if not can_slice(m, n, k, target):
         return []
-    tiles = -(-m // TILE_ROWS)
-    tile_rows = -(-m // (tiles + tiles % ROW_TILES))
-    pairs, panels = -(-m // (tile_rows * ROW_TILES)) * images, -(-n // LANES)
     exceeds = SLICES * k * n > target.host.l2_bytes // (KEPT if target.threads == 1 else KEPT_SHARED)
+    orders = [(exceeds, False), (not exceeds, False)]
+    if target.threads > 1:
+        orders.insert(0 if exceeds and m * images >= ROWS_OF_THREAD * target.threads else 1, (True, True))
     found = []
-    for panels_outside in (exceeds, not exceeds):
+    for panels_outside, rows_shared in orders:
+        tile_rows = _tile_rows(m, images, target.threads if rows_shared else 1)
+        pairs, panels = -(-m // (tile_rows * ROW_TILES)) * images, -(-n // LANES)
         whole = pairs if panels_outside else panels  # staged once where it is not divided
         grain = 1 if target.threads > 1 else whole
-        chunks = min(-(-pairs * panels // grain), max(target.threads, 2))
+        parts = pairs if rows_shared else -(-pairs * panels // grain)
+        chunks = min(parts, max(target.threads, 2))
         kernel = GemmSlices(
             isa=target.isa,
             activation=(call["activation"], call["activation_parameters"]),
             residual="residual" in operands,
             gate="gate" in operands,
             panels_outside=panels_outside,
+            rows_shared=rows_shared,
         )
         sizes = {"m": m, "n": n, "k": k, "blocks": blocks_of(k), "tile_rows": tile_rows, "grain": grain}
+        order = "panels outside" if panels_outside else "rows outside"
         found.append(
             Implementation(
-                variant=f"{VARIANT}, {'panels' if panels_outside else 'rows'} outside",
+                variant=f"{VARIANT}, {order}{', rows shared' if rows_shared else ''}",
                 kernel=kernel,
                 operands=operands,
-                constants=lambda arrays: _pack(arrays, tile_rows),
+                constants=partial(_pack, tile_rows=tile_rows),
                 sizes={**sizes, "images": images} if "gate" in operands else sizes,
                 chunks=chunks,
                 workspace=chunks * workspace_bytes(m, images, k, tile_rows, panels_outside),
             )
         )
     return found
+
+
+def _tile_rows(m: int, images: int, threads: int) -> int:
+    """Rows of a tile, so that the thread that has most of the pairs has as few rows as can be."""
+
+    def most(rows: int) -> int:
+        pairs = -(-m // (rows * ROW_TILES)) * images
+        return -(-pairs // threads) * (rows + _STAGING)
+
+    return min(range(min(m, TILE_ROWS), 0, -1), key=most)
 
 
 def _pack(arrays: Mapping[int, Array], tile_rows: int) -> dict[str, Array]:
