@@ -23,9 +23,9 @@ from nascompiler.backends.kernels.tiles import TILE_ROWS, tile_configuration
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
-KEPT, KEPT_SHARED = 2, 16
+KEPT, KEPT_SHARED, KEPT_OF_ROWS = 2, 16, 32
 """Weights up to this part of the second-level cache are read again for each pair of tiles of rows. Threads that read
-weights again and again wait for each other, so that theirs are fewer.
+weights again and again wait for each other, so that theirs are fewer: fewer still where they could share rows.
 """
 
 ROWS_OF_THREAD = 64
@@ -48,10 +48,12 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     m = x.size // k // images
     if not can_slice(m, n, k, target):
         return []
-    exceeds = SLICES * k * n > target.host.l2_bytes // (KEPT if target.threads == 1 else KEPT_SHARED)
+    size, cache = SLICES * k * n, target.host.l2_bytes
+    exceeds = size > cache // (KEPT if target.threads == 1 else KEPT_SHARED)
     orders = [(exceeds, False), (not exceeds, False)]
     if target.threads > 1:
-        orders.insert(0 if exceeds and m * images >= ROWS_OF_THREAD * target.threads else 1, (True, True))
+        has_rows = m * images >= ROWS_OF_THREAD * target.threads
+        orders.insert(0 if has_rows and size > cache // KEPT_OF_ROWS else 1, (True, True))
     found = []
     for panels_outside, rows_shared in orders:
         tile_rows = _tile_rows(m, images, target.threads if rows_shared else 1)
