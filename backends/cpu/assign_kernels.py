@@ -13,7 +13,7 @@ from nascompiler.backends.cpu import dialect as _dialect  # noqa: F401  # regist
 from nascompiler.backends.cpu.activation import activation_of
 from nascompiler.backends.cpu.blocks import WHEN, fuse_blocks
 from nascompiler.backends.cpu.gates import fuse_gates, pool_on_the_way
-from nascompiler.backends.cpu.joins import fuse_joins
+from nascompiler.backends.cpu.joins import assign_exponentials, fuse_joins
 from nascompiler.backends.cpu.planes import fuse_planes
 from nascompiler.backends.cpu.rectifiers import fuse_rectifiers
 from nascompiler.backends.target import parse_target
@@ -78,7 +78,7 @@ class AssignKernels(Pass):
         context.count("blocks", fuse_blocks(graph, target, self.fuse))
         fuse_rectifiers(graph, target)
         fuse_planes(graph, target)
-        context.count("kernels", fuse_joins(graph, target))
+        context.count("kernels", fuse_joins(graph, target) + assign_exponentials(graph, target))
 
 
 @dataclass
@@ -132,6 +132,11 @@ def _refuse_pool(node: Node) -> str | None:
     return "its window is dilated" if node["dilation"] != (1, 1) else None
 
 
+def _refuse_softmax(node: Node) -> str | None:
+    rank = len(node.result.type.static_shape)
+    return None if rank and node["axis"] % rank == rank - 1 else "it is not along the last axis"
+
+
 _CHECKS: dict[str, Callable[[Node], str | None]] = {
     "nn.conv2d": _refuse_convolution,
     "nn.linear": _refuse_linear,
@@ -139,6 +144,7 @@ _CHECKS: dict[str, Callable[[Node], str | None]] = {
     "nn.squeeze_excite": _refuse_linear,
     "nn.average_pool2d": _refuse_pool,
     "nn.max_pool2d": _refuse_pool,
+    "nn.softmax": _refuse_softmax,
 }
 
 
@@ -235,5 +241,6 @@ KERNELS: dict[str, Callable[[Graph, Node], None]] = {
     "nn.global_average_pool": _same,
     "nn.average_pool2d": _same,
     "nn.max_pool2d": _same,
+    "nn.softmax": _same,
 }
 """The nn ops that have a kernel, and how each becomes a call."""

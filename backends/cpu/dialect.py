@@ -220,6 +220,7 @@ _register_fused("linear", "nn.linear", "activation(x [..., K] @ weight [K, N] + 
 _register_same(
     "global_average_pool", "nn.global_average_pool", "Mean over height and width, [N, H, W, C] -> [N, 1, 1, C]."
 )
+_register_same("softmax", "nn.softmax", "nn.softmax along the last axis.")
 _register_same("average_pool2d", "nn.average_pool2d", "nn.average_pool2d without dilation.")
 _register_same("max_pool2d", "nn.max_pool2d", "nn.max_pool2d without dilation.", _F32 | _BYTES)
 _register_chain(

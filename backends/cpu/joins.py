@@ -1,6 +1,11 @@
-"""Concatenations in one pass, together with the sums that are joined and the activation behind."""
+"""Concatenations in one pass, together with the sums that are joined and the activation behind.
+
+An activation that stands alone and needs exponentials is a join of one: TVM computes those number by number.
+"""
 
 from __future__ import annotations
+
+from math import prod
 
 from nascompiler.backends.cpu.activation import activation_of
 from nascompiler.backends.cpu.implementation import candidates
@@ -9,6 +14,12 @@ from nascompiler.backends.target import Target
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.ops import OPS
 from nascompiler.ir.types import DType
+
+EXPONENTIAL = frozenset({"sigmoid", "swish", "tanh"})
+"""Activations that take exponentials."""
+
+ROW = 64
+"""Numbers of a row that are many."""
 
 _TYPES = (DType.F32, DType.I8, DType.U8)
 
@@ -23,6 +34,36 @@ def fuse_joins(graph: Graph, target: Target) -> int:
         if node.op.name == "nn.concat" and all(v.type.dtype in _TYPES and v.type.size for v in node.operands):
             count += _fuse(graph, node, target)
     return count
+
+
+def assign_exponentials(graph: Graph, target: Target) -> int:
+    """sigmoid(x) = cpu.joined_sums(x), and so for every activation with exponentials behind no kernel; how many."""
+    count = 0
+    for node in list(graph.nodes):
+        activation = activation_of(node)
+        if activation is None or activation[0] not in EXPONENTIAL:
+            continue
+        x = node.operands[0]
+        if x.type.dtype is not DType.F32 or not x.type.size or not x.type.rank or x.is_constant:
+            continue
+        name, parameters = activation
+        attributes = OPS["cpu.joined_sums"].complete_attributes(
+            {"axis": _row_axis(x), "terms": (1,), "activation": name, "activation_parameters": parameters}
+        )
+        call = KernelCall("cpu.joined_sums", tuple(attributes.items()), (x.type,), (node.result.type,))
+        if candidates(call, target):
+            names = (node.result.name,) if node.result.name else ()
+            made = graph.insert(call.op, [x], attributes, before=node, names=names, origin=node.origin)
+            graph.replace_all_uses(node.result, made.result)
+            graph.erase(node)
+            count += 1
+    return count
+
+
+def _row_axis(x: Value) -> int:
+    """The last axis from which on a row has many numbers: threads share rows."""
+    shape = x.type.static_shape
+    return next((axis for axis in reversed(range(len(shape))) if prod(shape[axis:]) >= ROW), 0)
 
 
 def _fuse(graph: Graph, node: Node, target: Target) -> bool:

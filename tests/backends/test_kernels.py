@@ -120,6 +120,7 @@ def _others() -> list[Graph]:
     for channels in (3, 17, 70, 130):
         x = (2, 4, 5, channels)
         graphs += [
+            _fused(generator, "cpu.softmax", x),
             _fused(generator, "cpu.global_average_pool", x),
             _fused(generator, "cpu.max_pool2d", x, kernel=(3, 2), strides=(2, 1), padding=(1, 0, 2, 1)),
             _fused(generator, "cpu.average_pool2d", x, kernel=(2, 3), strides=(1, 2), padding=(0, 2, 1, 1)),

@@ -25,14 +25,14 @@ def network() -> Graph:
     builder = Builder("net")
     weight = builder.constant(np.ones((1, 1, 8, 8), np.float32))
     y = builder.nn.conv2d(builder.nn.conv2d(builder.input("x", (1, 4, 4, 8)), weight), weight)
-    return builder.outputs(y=builder.nn.softmax(builder.nn.flatten(y)))
+    return builder.outputs(y=builder.nn.log_softmax(builder.nn.flatten(y)))
 
 
 def test_a_prediction_is_the_sum_of_rows_and_lists_what_is_missing(tmp_path):
     store = Store(tmp_path / "m.sqlite")
     calls = timed_calls(run_pipeline(network(), "assign-kernels"))
     convolution, softmax = calls
-    assert [KernelCall.of(nodes[0]).op for nodes in calls.values()] == ["cpu.conv2d", "nn.softmax"]
+    assert [KernelCall.of(nodes[0]).op for nodes in calls.values()] == ["cpu.conv2d", "nn.log_softmax"]
 
     def add(call: str, ns: float, generator: str) -> None:
         session = Session(TARGET.fingerprint, generator, "2026-01-01")

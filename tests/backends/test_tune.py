@@ -30,7 +30,7 @@ def network() -> Graph:
     builder = Builder("net")
     small, large = (builder.constant(np.ones((1, 1, *s), np.float32)) for s in ((8, 8), (8, 512)))
     y = builder.nn.conv2d(builder.nn.conv2d(builder.input("x", (1, 4, 4, 8)), small), small)
-    return run_pipeline(builder.outputs(y=builder.nn.softmax(builder.nn.conv2d(y, large))), "assign-kernels")
+    return run_pipeline(builder.outputs(y=builder.nn.log_softmax(builder.nn.conv2d(y, large))), "assign-kernels")
 
 
 class MadeUp:
@@ -76,11 +76,11 @@ def test_the_most_expensive_come_first_and_what_has_no_choice_last(tmp_path):
     made_up = MadeUp(network())
     result, reports = run(made_up, tmp_path / "m.sqlite")
     assert [made_up.nodes[text].result.type.static_shape[-1] for text in made_up.measured] == [512, 8, 512]
-    assert made_up.nodes[made_up.measured[-1]].op.name == "nn.softmax"
+    assert made_up.nodes[made_up.measured[-1]].op.name == "nn.log_softmax"
     assert (result.measured, result.known, result.left) == (3, 0, 0)
     assert [(p.done, p.total) for p in reports] == [(1, 3), (2, 3), (3, 3)]
     assert reports[-1].left_s == 0.0
-    by_shape = {len(call.nodes): call for call in result.calls if call.op != "nn.softmax"}
+    by_shape = {len(call.nodes): call for call in result.calls if call.op != "nn.log_softmax"}
     assert by_shape[2].gain == 2.0
     assert (by_shape[2].default_ns, by_shape[2].ns, by_shape[2].total_ns) == (1e4, 5e3, 1e4)
     assert by_shape[2].variant != by_shape[2].default

@@ -14,6 +14,7 @@ from nascompiler.backends.cpu.implementations import (
     quantized_pooling,
     quantized_product,
     separable,
+    softmax,
     squeeze_excite,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "quantized_pooling",
     "quantized_product",
     "separable",
+    "softmax",
     "squeeze_excite",
 ]

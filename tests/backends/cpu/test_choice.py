@@ -38,7 +38,7 @@ def network(channels: int = 16) -> Graph:
     builder = Builder("net")
     weight = builder.constant(generator.standard_normal((1, 1, 8, channels)).astype(np.float32))
     y = builder.nn.conv2d(builder.input("x", (1, 4, 4, 8)), weight, activation="relu")
-    return builder.outputs(y=builder.nn.softmax(y))
+    return builder.outputs(y=builder.nn.log_softmax(y))
 
 
 def only_call(graph: Graph) -> str:

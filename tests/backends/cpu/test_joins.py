@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from nascompiler.ir import Graph
 from nascompiler.ir.builder import Builder
 from nascompiler.ir.types import DType
@@ -65,3 +67,20 @@ def test_other_types_and_few_channels_are_left_to_tvm():
         xs = [builder.input(f"x{i}", (1, 4, 4, channels), dtype) for i in range(2)]
         graph = assigned(builder.outputs(y=builder.nn.concat(*xs, axis=3)))
         assert [n.op.name for n in graph.nodes] == ["nn.concat"]
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "tanh", "swish"])
+def test_exponentials_that_stand_alone(name):
+    builder = Builder("scores")
+    y = builder.op(f"nn.{name}", builder.input("x", (1, 20, 30, 1)), name="y")
+    graph = assigned(builder.outputs(y=y))
+    (node,) = graph.nodes
+    assert (node.op.name, node["activation"], node["axis"], node["terms"]) == ("cpu.joined_sums", name, 1, (1,))
+    assert node.result.name == "y"
+
+
+def test_others_that_stand_alone_are_left_to_tvm():
+    builder = Builder("scores")
+    y = builder.nn.hard_swish(builder.input("x", (1, 20, 30, 1)))
+    z = builder.nn.sigmoid(builder.input("few", (1, 3)))
+    assert [n.op.name for n in assigned(builder.outputs(y=y, z=z)).nodes] == ["nn.hard_swish", "nn.sigmoid"]
