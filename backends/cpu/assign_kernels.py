@@ -16,6 +16,7 @@ from nascompiler.backends.cpu.gates import fuse_gates, pool_on_the_way
 from nascompiler.backends.cpu.joins import assign_exponentials, fuse_joins
 from nascompiler.backends.cpu.planes import fuse_planes
 from nascompiler.backends.cpu.rectifiers import fuse_rectifiers
+from nascompiler.backends.cpu.subpixels import split_transposed
 from nascompiler.backends.target import parse_target
 from nascompiler.ir.errors import UsageError, choices_text
 from nascompiler.ir.graph import Graph, Node, Value
@@ -64,6 +65,7 @@ class AssignKernels(Pass):
             accepted = choices_text((*PROCESSORS, "tpu"))
             raise UsageError(f"assign-kernels has no kernels for target {self.target}; accepted: {accepted}")
         detach_activations(graph)  # kernels take activations with parameters, and a residual before them
+        split_transposed(graph)
         for node in list(graph.nodes):
             if node.is_erased or node.op.name not in KERNELS:
                 continue
