@@ -28,7 +28,8 @@ def split_transposed(graph: Graph) -> int:
         value, last = builder.nn.conv2d(x, *constants), node
         user = node.result.sole_user
         if user is not None and activation_of(user) is not None:
-            value, last = builder.op(user.op.name, value, **user.attributes), user
+            value = graph.insert(user.op.name, [value], user.attributes, before=node, origin=user.origin).result
+            last = user
         value = builder.nn.depth_to_space(value, block=block, mode="DCR", name=last.result.name)
         graph.replace_all_uses(last.result, value)
         for absorbed in dict.fromkeys((last, node)):
