@@ -45,7 +45,8 @@ def measure_together(turns: Mapping[str, Turn], *, seconds: float, quiet: Quiet)
     """Give each thing a turn, in random order, round by round for about `seconds`.
 
     Rounds go on for up to `PATIENCE` times as long until each has had `FEWEST_ROUNDS` turns in quiet moments; there are
-    at least so many rounds.
+    at least so many rounds. Where that was too little, rounds follow that wait for nothing, until there are enough to
+    take the quickest of.
     """
     found = {name: Turns() for name in turns}
     names = list(turns)
@@ -56,7 +57,8 @@ def measure_together(turns: Mapping[str, Turn], *, seconds: float, quiet: Quiet)
     while True:
         now = time.monotonic()
         wanting = any(found[name].disturbed for name in names)
-        if rounds >= FEWEST_ROUNDS and now >= (given_up if wanting else began + seconds):
+        fewest = FEWEST_ROUNDS / LEAST_DISTURBED if wanting else FEWEST_ROUNDS
+        if rounds >= fewest and now >= (given_up if wanting else began + seconds):
             return found
         for i in order.permutation(len(names)):
             name = names[i]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nascompiler.backends.measure.interleaved import FEWEST_ROUNDS
+from nascompiler.backends.measure.interleaved import FEWEST_ROUNDS, LEAST_DISTURBED
 from nascompiler.backends.measure.priority import Waits
 from nascompiler.backends.measure.quiet import Quiet
 from nascompiler.backends.measure.together import Turns, measure_together
@@ -52,3 +52,4 @@ def test_it_ends_where_no_moment_is_quiet():
     found = measure_together({"a": lambda: (1.0,)}, seconds=0.01, quiet=EverySecond(0))
     assert found["a"].disturbed
     assert len(found["a"].times) == FEWEST_ROUNDS
+    assert len(found["a"].others) == FEWEST_ROUNDS / LEAST_DISTURBED
