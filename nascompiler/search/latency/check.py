@@ -26,6 +26,10 @@ ANCHORS = {f"anchor {seed}": seed for seed in range(4321, 4326)}
 """Architectures, by seeds of their own, that are timed in turns with all others: they tell how fast the machine is."""
 
 
+ROUNDS, SECONDS, PATIENCE_S = 18, 0.03, 0.7
+"""Many short rounds: in each the machine is about as fast for all."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """An architecture predicted and measured, ns. `missing` calls were not known; `disturbed`: no moment was quiet.
@@ -118,7 +122,7 @@ def check_predictions(
         for name, graph in anchors.items():
             if not timer.holds(name):
                 timer.prepare(name, graph)
-        measured = timer.measure([*anchors, *names])
+        measured = timer.measure([*anchors, *names], rounds=ROUNDS, seconds=SECONDS, patience_s=PATIENCE_S)
         slowdown = np.mean([np.array(measured[name].round_medians) / expected_ns[name] for name in anchors], axis=0)
         for name, number in names.items():
             timed, prediction = measured[name], predictions[name]
