@@ -5,18 +5,22 @@ An activation that stands alone and needs exponentials is a join of one: TVM com
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from nascompiler.backends.cpu.activation import activation_of
 from nascompiler.backends.cpu.implementation import candidates
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.target import Target
+from nascompiler.ir.attributes import Attribute
 from nascompiler.ir.graph import Graph, Node, Value
 from nascompiler.ir.ops import OPS
 from nascompiler.ir.types import DType
 
 EXPONENTIAL = frozenset({"sigmoid", "swish", "tanh"})
 """Activations that take exponentials."""
+
+NONE: tuple[str, tuple[float, ...]] = ("none", ())
 
 ROW = 64
 """Numbers of a row that are many."""
@@ -44,19 +48,9 @@ def assign_exponentials(graph: Graph, target: Target) -> int:
         if activation is None or activation[0] not in EXPONENTIAL:
             continue
         x = node.operands[0]
-        if x.type.dtype is not DType.F32 or not x.type.size or not x.type.rank or x.is_constant:
-            continue
-        name, parameters = activation
-        attributes = OPS["cpu.joined_sums"].complete_attributes(
-            {"axis": _row_axis(x), "terms": (1,), "activation": name, "activation_parameters": parameters}
-        )
-        call = KernelCall("cpu.joined_sums", tuple(attributes.items()), (x.type,), (node.result.type,))
-        if candidates(call, target):
-            names = (node.result.name,) if node.result.name else ()
-            made = graph.insert(call.op, [x], attributes, before=node, names=names, origin=node.origin)
-            graph.replace_all_uses(node.result, made.result)
-            graph.erase(node)
-            count += 1
+        if x.type.dtype is DType.F32 and x.type.size and x.type.rank:
+            how: dict[str, Attribute] = {"axis": _row_axis(x), "terms": (1,)}
+            count += _replace(graph, target, node, [x], how, activation, [node])
     return count
 
 
@@ -83,19 +77,31 @@ def _fuse(graph: Graph, node: Node, target: Target) -> bool:
     user = node.result.sole_user
     activation = activation_of(user) if user is not None and is_float else None
     last = node if user is None or activation is None else user
-    name, parameters = activation or ("none", ())
+    how: dict[str, Attribute] = {"axis": node["axis"], "terms": tuple(terms)}
+    return _replace(graph, target, node, operands, how, activation or NONE, [last, node, *sums])
+
+
+def _replace(
+    graph: Graph,
+    target: Target,
+    node: Node,
+    operands: Sequence[Value],
+    how: Mapping[str, Attribute],
+    activation: tuple[str, tuple[float, ...]],
+    absorbed: Sequence[Node],
+) -> bool:
+    """Put a join that stands for `node` in the place of some nodes, the last first; False where there is no kernel."""
+    last, (name, parameters) = absorbed[0], activation
     op = OPS["cpu.joined_sums"]
-    attributes = op.complete_attributes(
-        {"axis": node["axis"], "terms": tuple(terms), "activation": name, "activation_parameters": parameters}
-    )
+    attributes = op.complete_attributes({**how, "activation": name, "activation_parameters": parameters})
     call = KernelCall(op.name, tuple(attributes.items()), tuple(v.type for v in operands), (last.result.type,))
     if any(v.is_constant for v in operands) or not candidates(call, target):
         return False
     names = (last.result.name,) if last.result.name else ()
     made = graph.insert(op, operands, attributes, before=last, names=names, origin=node.origin)
     graph.replace_all_uses(last.result, made.result)
-    for absorbed in dict.fromkeys((last, node, *sums)):
-        graph.erase(absorbed)
+    for gone in dict.fromkeys(absorbed):
+        graph.erase(gone)
     return True
 
 

@@ -10,8 +10,8 @@ from nascompiler.ir.graph import Graph, Node
 from nascompiler.ir.types import DType
 
 
-def split_transposed(graph: Graph) -> int:
-    """conv2d_transpose(x) = depth_to_space(conv2d(x)) where strides are as long as the kernel; how many.
+def split_transposed(graph: Graph) -> None:
+    """conv2d_transpose(x) = depth_to_space(conv2d(x)) where strides are as long as the kernel.
 
     Each pixel of x then makes a block of pixels of its own (arXiv:1609.05158, section 2). An activation behind goes
     into the product.
@@ -34,7 +34,6 @@ def split_transposed(graph: Graph) -> int:
         graph.replace_all_uses(last.result, value)
         for absorbed in dict.fromkeys((last, node)):
             graph.erase(absorbed)
-    return len(found)
 
 
 def _is_split(node: Node) -> bool:

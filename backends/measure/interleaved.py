@@ -106,10 +106,15 @@ def measure_interleaved(
     return Interleaved(timings, _noise(twice[0] / twice[1]), disturbed)
 
 
+def quickest(totals: np.ndarray) -> np.ndarray:
+    """The numbers, in order, of the rounds that count where there were not enough quiet ones, by what rounds took."""
+    return np.sort(np.argsort(totals, kind="stable")[: max(FEWEST_ROUNDS, int(LEAST_DISTURBED * len(totals)))])
+
+
 def _quickest(times: Mapping[str, Sequence[float]], default: str) -> dict[str, list[float]]:
     """The rounds, a share of `LEAST_DISTURBED`, in which the default was quickest; those of few rounds as they are."""
     both = np.array(times[default]) + np.array(times[""])
-    kept = np.sort(np.argsort(both, kind="stable")[: max(FEWEST_ROUNDS, int(LEAST_DISTURBED * len(both)))])
+    kept = quickest(both)
     return {name: [taken[i] for i in kept] if len(taken) == len(both) else list(taken) for name, taken in times.items()}
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nascompiler.backends.measure.interleaved import FEWEST_ROUNDS, LEAST_DISTURBED, PATIENCE
+from nascompiler.backends.measure.interleaved import FEWEST_ROUNDS, LEAST_DISTURBED, PATIENCE, quickest
 from nascompiler.backends.measure.quiet import Quiet
 
 Turn = Callable[[], tuple[float, ...]]
@@ -37,8 +37,8 @@ class Turns:
         if not self.disturbed:
             return np.array(self.quiet)
         every = np.array([*self.quiet, *self.others])
-        kept = max(FEWEST_ROUNDS, int(LEAST_DISTURBED * len(every)))
-        return every[np.sort(np.argsort(every.sum(axis=1), kind="stable")[:kept])]
+        kept: np.ndarray = every[quickest(every.sum(axis=1))]
+        return kept
 
 
 def measure_together(turns: Mapping[str, Turn], *, seconds: float, quiet: Quiet) -> dict[str, Turns]:
