@@ -491,6 +491,16 @@ class Emitter:
         other = b if isinstance(b, Vector) else self.constant(b, a.lanes, a.dtype)
         return Vector(self, self.builder.select(condition, a.value, other.value), a.dtype)
 
+    def choose_bits(self, mask: Vector, a: Vector, b: Vector) -> Vector:
+        """The bits of `a` where the mask has ones, else those of `b`; integers of 32 bits."""
+        if a.lanes == 16 and self.isa.lanes == 16:
+            # one instruction, which LLVM would take for shuffles of more where it sees the masks
+            type = a.value.type
+            function = self.declare("llvm.x86.avx512.pternlog.d.512", ir.FunctionType(type, [type, type, type, _I32]))
+            operands = [v.value for v in (mask, a, b)]
+            return Vector(self, self.builder.call(function, [*operands, ir.Constant(_I32, 0xCA)]), a.dtype)
+        return b ^ ((a ^ b) & mask)
+
     def at_least(self, x: Vector, low: Vector | float) -> Vector:
         """The larger of x and a bound; NaN stays NaN. One instruction where the processor has it."""
         bound = low if isinstance(low, Vector) else self.constant(low, x.lanes, x.dtype)

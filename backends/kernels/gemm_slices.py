@@ -157,7 +157,7 @@ class GemmSlices(Kernel):
                 following = e.choose(panel < panels - 1, panel + 1, 0)
                 work.multiply(pair, panel, is_first, following, before, loop.index > start)
             with e.loop(0, ROW_TILES) as tiles:
-                work.finish(*item(stop - 1), tiles.index, e.index(0), n["tile_rows"])
+                work.result(*item(stop - 1), tiles.index).finish(e.index(0), n["tile_rows"])
             work.registers.release()
 
 
@@ -180,10 +180,11 @@ class _Work:
 
     def row(self, pair: Index, tile: Number) -> Number:
         """The first row of a tile; the last tiles of an image end with it."""
-        n = self.n
-        image, number = pair // self.image_pairs, pair % self.image_pairs
-        within = self.e.smaller((number * ROW_TILES + tile) * n["tile_rows"], n["m"] - n["tile_rows"])
-        return image * n["m"] + within
+        e, n = self.e, self.n
+        first, number = e.index(0), pair
+        if self.kernel.gate:
+            first, number = pair // self.image_pairs * n["m"], pair % self.image_pairs
+        return first + e.smaller((number * ROW_TILES + tile) * n["tile_rows"], n["m"] - n["tile_rows"])
 
     def scales(self, pair: Index, tile: Number) -> Pointer:
         """Where the scales of the rows of a tile are kept."""
@@ -278,6 +279,7 @@ class _Work:
         weight = self.p["weight"] + panel * n["blocks"] * (SLICES * TILE)
         next_weight = self.p["weight"] + following * n["blocks"] * (SLICES * TILE)
         rows = (n["tile_rows"] + n["blocks"] - 1) // n["blocks"]
+        results = [self.result(*before, tile) for tile in range(ROW_TILES)]
         for tile in range(ROW_TILES * SLICES):
             registers.zero(tile)
         with e.loop(0, n["blocks"], unroll=1) as block:
@@ -297,26 +299,55 @@ class _Work:
                     registers.dot(tile * SLICES + slice + weights, _X, _WEIGHT, DType.I8)
                 if weights < ROW_TILES:
                     with e.when(has_before):
-                        self.finish(*before, weights, first, last)
+                        results[weights].finish(first, last)
         for tile in range(ROW_TILES * SLICES):
             registers.store(tile, self.sums + tile * (TILE // 4), TILE_BYTES)
 
-    def finish(self, pair: Index, panel: Index, tile: Number, first: Number, last: Number) -> None:
-        """Store the results of some rows of a tile from its sums."""
+    def result(self, pair: Index, panel: Index, tile: Number) -> _Result:
+        """What is left to do for a tile of rows and a panel whose products are in `sums`."""
         e, n, p = self.e, self.n, self.p
         column = e.smaller(panel * LANES, n["n"] - LANES)
-        bias, scale = e.load(p["bias"] + column, LANES), e.load(p["scale"] + column, LANES)
-        row, scales = self.row(pair, tile), self.scales(pair, tile)
+        place = self.row(pair, tile) * n["n"] + column
+        return _Result(
+            self.kernel,
+            e,
+            self.sums + tile * (SLICES * TILE // 4),
+            self.scales(pair, tile),
+            e.load(p["scale"] + column, LANES),
+            e.load(p["bias"] + column, LANES),
+            p["residual"] + place if self.kernel.residual else None,
+            p["result"] + place,
+            n["n"],
+        )
+
+
+@dataclass(frozen=True)
+class _Result:
+    """A tile of results, [rows, 16], whose rows lie `stride` apart, and what it is made of."""
+
+    kernel: GemmSlices
+    e: Emitter
+    sums: Pointer
+    scales: Pointer
+    scale: Vector
+    bias: Vector
+    residual: Pointer | None
+    result: Pointer
+    stride: Index
+
+    def finish(self, first: Number, last: Number) -> None:
+        """Store some of the rows."""
+        e = self.e
         steps = [e.constant(_STEP**-i, LANES) for i in range(SLICES)]
         with e.loop(first, last, unroll=1) as line:
-            at = self.sums + tile * (SLICES * TILE // 4) + line.index * LANES
+            at = self.sums + line.index * LANES
             sums = [e.convert(e.load(at + i * (TILE // 4), LANES), DType.F32) for i in range(SLICES)]
             total = e.multiply_add(sums[1], steps[1], e.multiply_add(sums[2], steps[2], sums[0]))
-            value = e.multiply_add(total * e.broadcast(scales + line.index, LANES), scale, bias)
-            place = (row + line.index) * n["n"] + column
-            if self.kernel.residual:
-                value = value + e.load(p["residual"] + place, LANES)
-            e.store(activate(e, value, self.kernel.activation), p["result"] + place)
+            value = e.multiply_add(total * e.broadcast(self.scales + line.index, LANES), self.scale, self.bias)
+            place = line.index * self.stride
+            if self.residual is not None:
+                value = value + e.load(self.residual + place, LANES)
+            e.store(activate(e, value, self.kernel.activation), self.result + place)
 
 
 def _store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, target: Pointer) -> None:
@@ -326,17 +357,16 @@ def _store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, target: P
     """
     # Digits to the base 256 from -128 on: bytes of a number moved by 128 in each of them, less 128 again.
     moved = [e.bits(e.round_to_integer(e.multiply_add(t, factor, e.constant(_MOVE, LANES))), DType.U32) for t in terms]
-    even, odd = 0x00FF00FF, 0xFF00FF00
+    even, low = (e.constant(mask, LANES, DType.U32) for mask in (0x00FF00FF, 0x0000FFFF))
     ends, middles = [], []  # bytes 0 and 2 of two neighbours, and byte 1
     for a, b in zip(moved[::2], moved[1::2], strict=True):
-        ends.append(a & even | b << 8 & odd)
-        middles.append(a >> 8 & even | b & odd)
+        ends.append(e.choose_bits(even, a, b << 8))
+        middles.append(e.choose_bits(even, a >> 8, b))
     if len(ends) == 2:
-        low, high = 0x0000FFFF, 0xFFFF0000
         slices = [
-            ends[0] >> 16 & low | ends[1] & high,
-            middles[0] & low | middles[1] << 16 & high,
-            ends[0] & low | ends[1] << 16 & high,
+            e.choose_bits(low, ends[0] >> 16, ends[1]),
+            e.choose_bits(low, middles[0], middles[1] << 16),
+            e.choose_bits(low, ends[0], ends[1] << 16),
         ]
     else:
         slices = [ends[0] >> 16, middles[0], ends[0]]
