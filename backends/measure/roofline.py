@@ -17,8 +17,8 @@ import numpy as np
 from nascompiler.backends.cpu.slicing import PRODUCTS, is_sliced
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.kernels.native import Function, load
-from nascompiler.backends.kernels.probes import PeakDot, PeakMultiplyAdd, PeakTileDot, ReadBandwidth
-from nascompiler.backends.kernels.tiles import tile_configuration
+from nascompiler.backends.kernels.probes import TILE_SUMS, PeakDot, PeakMultiplyAdd, PeakTileDot, ReadBandwidth
+from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, tile_configuration
 from nascompiler.backends.measure.latency import LayerTime
 from nascompiler.backends.memory import aligned
 from nascompiler.backends.target import Target
@@ -98,8 +98,13 @@ class Probes:
         self._array.fill(1)  # memory that was never written is no memory
         self._step = step
         self._result = aligned((isa.lanes,), DType.F32)
+        random = np.random.default_rng(0)
         self._vectors = aligned((5 * isa.lanes,), DType.F32)
-        self._bytes = tile_configuration() if isinstance(self._dot, PeakTileDot) else self._vectors
+        self._vectors[:] = random.uniform(-1, 1, self._vectors.size)  # factors with which sums stay small
+        self._bytes = self._vectors
+        if isinstance(self._dot, PeakTileDot):
+            tiles = random.integers(0, 256, TILE_SUMS * TILE_ROWS * TILE_BYTES, np.uint8)
+            self._bytes = np.concatenate([tile_configuration(), tiles])
 
     def take(self) -> dict[str, Any]:
         """One measurement of everything: multiply-adds per ns, and for each level name, size and bytes per ns."""
