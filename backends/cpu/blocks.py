@@ -72,7 +72,7 @@ def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Ta
     between = depthwise.result if expand is None else expand.result
     image_bytes = between.type.bytes // between.type.static_shape[0]
     weights = [node.operands[1].type.bytes for node in (expand, project) if node is not None and project is not None]
-    return image_bytes >= l2 * 4 // 10 and sum(weights) <= (l1 if expand is None else l2) // 2
+    return image_bytes >= l2 * 3 // 8 and sum(weights) <= (l1 if expand is None else l2) // 2
 
 
 def _slicing_gain(node: Node, target: Target) -> float:
