@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nascompiler.backends.cpu.tiling import Window
 from nascompiler.backends.target import Target
 
 VARIANT = "slices of bytes by tiles"
@@ -15,6 +16,9 @@ _ROWS, _COLUMNS, _TERMS = 16, 16, 64
 
 _LEAST_TERMS = 32
 """Shorter sums are mostly padding."""
+
+_PATCH_ROWS, _LEAST_CHANNELS = 2, 16
+"""Rows of the result that a convolution computes together, and channels that it can stage."""
 
 _STAGE, _STAGE_TERM, _MULTIPLY, _FINISH = 240, 13, 250, 180
 """What a row costs, each of its terms, each tile of weights that it meets, and each panel of columns: in multiply-adds
@@ -36,6 +40,26 @@ def slicing_gain(m: int, n: int, k: int, target: Target) -> float:
     panels = -(-n // _COLUMNS)
     row = _STAGE + _STAGE_TERM * k + panels * (_MULTIPLY * -(-k // _TERMS) + _FINISH)
     return k * panels * _COLUMNS / (_ELSEWHERE * row)
+
+
+def can_slice_window(window: Window, target: Target) -> bool:
+    """Whether there is a kernel for a dense convolution in slices: of two rows at least, half a tile wide or wider."""
+    is_dense = window.groups == 1 and window.dilation == (1, 1) and not window.is_pointwise
+    fits = window.output[0] >= _PATCH_ROWS and window.output[1] >= _ROWS // 2 and window.channels >= _LEAST_CHANNELS
+    return "amx" in target.isa.dots and is_dense and fits and window.features >= _COLUMNS
+
+
+def window_slicing_gain(window: Window, target: Target) -> float:
+    """The time of a dense convolution by multiply-adds over that in slices, as expected; 0 without a kernel."""
+    if not can_slice_window(window, target):
+        return 0.0
+    panels, (height, width) = -(-window.features // _COLUMNS), window.kernel
+    lines = (_PATCH_ROWS - 1) * window.strides[0] + height
+    pixels = (_ROWS - 1) * window.strides[1] + width
+    staged = lines * pixels / (_PATCH_ROWS * _ROWS)  # pixels of x for each of the result
+    blocks = height * width * -(-window.channels // _TERMS)
+    pixel = staged * (_STAGE + _STAGE_TERM * window.channels) + panels * (_MULTIPLY * blocks + _FINISH)
+    return height * width * window.channels * panels * _COLUMNS / (_ELSEWHERE * pixel)
 
 
 def is_sliced(variant: str) -> bool:

@@ -1,15 +1,7 @@
-"""Float32 matrix product by tile registers for bytes (AMX), about as accurate as multiply-adds of float32.
+"""Float32 matrix product in slices of bytes (slices.py), about as accurate as multiply-adds of float32.
 
-A row of x, divided by its largest number, is cut into three slices of signed bytes, which together hold its 24 bits; so
-is a column of weights. Sums of products of bytes are exact, and of the nine products of slices the six largest count
-(the Ozaki scheme on integers; Ootomo, Ozaki, Yokota: DGEMM on Integer Matrix Multiplication Unit, 2024). What is left
-out and cut off is, for each product, at most about 2 ** -22 of the largest x in the row times the largest weight in the
-column, which for most sums is what float32 rounds off. A row with a number that is not finite has no finite result.
-
-A tile multiplies bytes thirty times as fast as float32 vectors multiply floats, so that six products are a fifth of the
-work of one. Two tiles of rows of x, cut and staged in the workspace, meet a tile of columns. Their sums, of products of
-three magnitudes, go through memory to be joined. The last tile of rows and the last tile of columns overlap the one
-before, as in the product of float32 vectors (gemm.py).
+Each row of x has a scale of its own. Two tiles of rows, cut and staged in the workspace, meet panels of columns. The
+last tile of rows and the last tile of columns overlap the one before, as in the product of float32 vectors (gemm.py).
 """
 
 from __future__ import annotations
@@ -18,69 +10,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
-from nascompiler.backends.kernels.activation import NONE, Activation, activate
+from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
-from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.slices import (
+    BLOCK,
+    LANES,
+    ROW_TILES,
+    SLICES,
+    SUMS,
+    TILE,
+    UNIT,
+    Result,
+    blocks_of,
+    multiply_block,
+    scale_of,
+    sizes_of,
+    store_slices,
+    store_sums,
+    zero_sums,
+)
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
-from nascompiler.ir.types import Array, DType
-
-SLICES = 3
-"""Bytes that a float32 number is cut into."""
-
-LANES = 16
-"""Columns of a tile of sums, and terms of a vector of float32."""
-
-BLOCK = TILE_BYTES
-"""Terms of a sum that a tile holds: four vectors of them."""
-
-ROW_TILES = 2
-"""Tiles of rows that meet a panel of columns."""
-
-_LARGEST = 127.0
-"""What the largest number of a row or a column is in units of the first slice."""
-
-_STEP = 256.0
-"""How much more a unit of a slice is worth than one of the next."""
-
-_UNIT = _STEP ** (SLICES - 1)
-"""Units of the last slice in one of the first."""
-
-_MOVE = 128 * (_UNIT + _STEP + 1)
-"""Added to a number it makes each of its signed digits an unsigned one."""
-
-_TOGETHER = 4
-"""Rows that are staged together, so that none waits for its scale alone."""
-
-_LEAST = 2.0**-100
-"""A row whose numbers are all smaller counts as zero."""
-
-TILE = TILE_ROWS * TILE_BYTES
-"""Bytes of a tile."""
+from nascompiler.ir.types import DType
 
 SLOT = ROW_TILES * SLICES * TILE
 """Bytes that a block of terms of a pair of tiles takes in the workspace."""
 
-_SUMS = ROW_TILES * SLICES * TILE
-"""Bytes that the sums of a pair of tiles take."""
-
 _SCALES = ROW_TILES * TILE_ROWS * DType.F32.bytes
 """Bytes that the scales of the rows of a pair of tiles take."""
 
-_UNDER_WAY = 3
-"""Pairs of tiles with scales in use: one is finished while the next is multiplied and the one after that staged."""
-
-_X, _WEIGHT = 6, 7
-"""Tile registers; those before hold the sums, SLICES magnitudes for each tile of rows."""
-
-_PRODUCTS = (
-    (0, ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (1, 0))),
-    (1, ((1, 0), (1, 1), (0, 1), (0, 0))),
-    (2, ((1, 0), (0, 0))),
-)
-"""For each slice of weights the (tile of rows, slice of x) that it meets; sums return only after three others."""
+_TOGETHER = 4
+"""Rows that are staged together, so that none waits for its scale alone."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +86,7 @@ class GemmSlices(Kernel):
             first, last = share(e, pairs, n)
             own = last - first
         kept, slots = (pairs, pairs) if self.panels_outside else (e.index(2), e.index(1))
-        memory = p["workspace"] + n["chunk"] * (slots * n["blocks"] * SLOT + kept * _SCALES + _SUMS)
+        memory = p["workspace"] + n["chunk"] * (slots * n["blocks"] * SLOT + kept * _SCALES + SUMS)
         work = _Work(self, e, p, n, self.tiles(e), image_pairs, kept, memory)
 
         inner = own if self.panels_outside else panels
@@ -189,11 +149,11 @@ class _Work:
     def scales(self, pair: Index, tile: Number) -> Pointer:
         """Where the scales of the rows of a tile are kept."""
         place = (pair % self.kept * ROW_TILES + tile) * TILE_ROWS
-        return (self.memory + _SUMS).cast(DType.F32) + place
+        return (self.memory + SUMS).cast(DType.F32) + place
 
     def staged(self, pair: Index, tile: Number) -> Pointer:
         """Where a tile of rows is staged: [blocks, ROW_TILES, SLICES, 16 rows, 64]."""
-        start = self.memory + (self.kept * _SCALES + _SUMS) + tile * (SLICES * TILE)
+        start = self.memory + (self.kept * _SCALES + SUMS) + tile * (SLICES * TILE)
         return start + pair * self.n["blocks"] * SLOT if self.kernel.panels_outside else start
 
     def terms(self, pair: Index, row: Index, place: Number) -> Vector:
@@ -220,7 +180,7 @@ class _Work:
             with e.loop(-_TOGETHER, n["tile_rows"], _TOGETHER, nothing, unroll=1) as loop:
                 scale, inverse = loop.values
                 following = self.measure(pair, [line + row for line in lines(loop.index + _TOGETHER)])
-                loop.values = [following, _UNIT / following]
+                loop.values = [following, UNIT / following]
                 with e.when(loop.index >= 0):
                     self.stage_rows(pair, tiles.index, row, lines(loop.index), scale, inverse)
 
@@ -240,14 +200,14 @@ class _Work:
                 places = [e.smaller(block.index * BLOCK + i * LANES, n["k"] - LANES) for i in range(vectors)]
                 for line, factor in zip(lines, factors, strict=True):
                     terms = [self.terms(pair, line + row, place) for place in places]
-                    _store_slices(e, terms, factor, target + line * TILE_BYTES)
+                    store_slices(e, terms, factor, [target + line * TILE_BYTES + i * TILE for i in range(SLICES)])
 
     def measure(self, pair: Index, rows: Sequence[Index]) -> Vector:
         """The largest numbers of _TOGETHER rows, in units of the first slice, in a lane for each row."""
         e, n = self.e, self.n
         with e.loop(0, n["k"], LANES, [e.constant(0, LANES, DType.I32)] * len(rows), unroll=2) as loop:
             place = e.smaller(loop.index, n["k"] - LANES)
-            sizes = [e.bits(self.terms(pair, row, place), DType.I32) & 0x7FFFFFFF for row in rows]  # NaN is largest
+            sizes = [sizes_of(e, self.terms(pair, row, place)) for row in rows]
             loop.values = [e.at_least(size, most) for size, most in zip(sizes, loop.values, strict=True)]
         joined, width = loop.values, LANES
         while len(joined) > 1:
@@ -260,7 +220,7 @@ class _Work:
             width //= 2
             most = e.at_least(most, e.shuffle(most, most, [i ^ width for i in range(LANES)]))
         most = e.shuffle(most, most, [i % len(rows) * (LANES // len(rows)) for i in range(LANES)])
-        return e.at_least(e.bits(most, DType.F32), _LEAST) * (1 / _LARGEST)
+        return scale_of(e, most)
 
     def multiply(
         self,
@@ -280,37 +240,33 @@ class _Work:
         next_weight = self.p["weight"] + following * n["blocks"] * (SLICES * TILE)
         rows = (n["tile_rows"] + n["blocks"] - 1) // n["blocks"]
         results = [self.result(*before, tile) for tile in range(ROW_TILES)]
-        for tile in range(ROW_TILES * SLICES):
-            registers.zero(tile)
+        zero_sums(registers)
         with e.loop(0, n["blocks"], unroll=1) as block:
             first = e.smaller(block.index * rows, n["tile_rows"])
             last = e.smaller(first + rows, n["tile_rows"])
-            x, columns = self.staged(pair, 0) + block.index * SLOT, weight + block.index * (SLICES * TILE)
+            place = self.staged(pair, 0) + block.index * SLOT
             with e.when(is_first):
                 for line in range(0, SLICES * TILE, TILE_BYTES):
                     e.prefetch(next_weight + block.index * (SLICES * TILE) + line, level=2)
-            held = None
-            for weights, met in _PRODUCTS:
-                registers.load(_WEIGHT, columns + weights * TILE, TILE_BYTES)
-                for tile, slice in met:
-                    if held != (tile, slice):
-                        registers.load(_X, x + (tile * SLICES + slice) * TILE, TILE_BYTES)
-                        held = tile, slice
-                    registers.dot(tile * SLICES + slice + weights, _X, _WEIGHT, DType.I8)
-                if weights < ROW_TILES:
-                    with e.when(has_before):
-                        results[weights].finish(first, last)
-        for tile in range(ROW_TILES * SLICES):
-            registers.store(tile, self.sums + tile * (TILE // 4), TILE_BYTES)
 
-    def result(self, pair: Index, panel: Index, tile: Number) -> _Result:
+            def source(tile: int, slice: int) -> Pointer:
+                return place + (tile * SLICES + slice) * TILE
+
+            def meanwhile(tile: int) -> None:
+                with e.when(has_before):
+                    results[tile].finish(first, last)
+
+            multiply_block(e, registers, source, TILE_BYTES, weight + block.index * (SLICES * TILE), meanwhile)
+        store_sums(registers, self.sums)
+
+    def result(self, pair: Index, panel: Index, tile: Number) -> Result:
         """What is left to do for a tile of rows and a panel whose products are in `sums`."""
         e, n, p = self.e, self.n, self.p
         column = e.smaller(panel * LANES, n["n"] - LANES)
         place = self.row(pair, tile) * n["n"] + column
-        return _Result(
-            self.kernel,
+        return Result(
             e,
+            self.kernel.activation,
             self.sums + tile * (SLICES * TILE // 4),
             self.scales(pair, tile),
             e.load(p["scale"] + column, LANES),
@@ -321,84 +277,8 @@ class _Work:
         )
 
 
-@dataclass(frozen=True)
-class _Result:
-    """A tile of results, [rows, 16], whose rows lie `stride` apart, and what it is made of."""
-
-    kernel: GemmSlices
-    e: Emitter
-    sums: Pointer
-    scales: Pointer
-    scale: Vector
-    bias: Vector
-    residual: Pointer | None
-    result: Pointer
-    stride: Index
-
-    def finish(self, first: Number, last: Number) -> None:
-        """Store some of the rows."""
-        e = self.e
-        steps = [e.constant(_STEP**-i, LANES) for i in range(SLICES)]
-        with e.loop(first, last, unroll=1) as line:
-            at = self.sums + line.index * LANES
-            sums = [e.convert(e.load(at + i * (TILE // 4), LANES), DType.F32) for i in range(SLICES)]
-            total = e.multiply_add(sums[1], steps[1], e.multiply_add(sums[2], steps[2], sums[0]))
-            value = e.multiply_add(total * e.broadcast(self.scales + line.index, LANES), self.scale, self.bias)
-            place = line.index * self.stride
-            if self.residual is not None:
-                value = value + e.load(self.residual + place, LANES)
-            e.store(activate(e, value, self.kernel.activation), self.result + place)
-
-
-def _store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, target: Pointer) -> None:
-    """Store two or four vectors of terms, times a factor, as SLICES slices of a row of a tile: [SLICES, 16 rows, 64].
-
-    A lane takes terms 16 apart. With two vectors the rest of the row is what it may, to meet weights of zero.
-    """
-    # Digits to the base 256 from -128 on: bytes of a number moved by 128 in each of them, less 128 again.
-    moved = [e.bits(e.round_to_integer(e.multiply_add(t, factor, e.constant(_MOVE, LANES))), DType.U32) for t in terms]
-    even, low = (e.constant(mask, LANES, DType.U32) for mask in (0x00FF00FF, 0x0000FFFF))
-    ends, middles = [], []  # bytes 0 and 2 of two neighbours, and byte 1
-    for a, b in zip(moved[::2], moved[1::2], strict=True):
-        ends.append(e.choose_bits(even, a, b << 8))
-        middles.append(e.choose_bits(even, a >> 8, b))
-    if len(ends) == 2:
-        slices = [
-            e.choose_bits(low, ends[0] >> 16, ends[1]),
-            e.choose_bits(low, middles[0], middles[1] << 16),
-            e.choose_bits(low, ends[0], ends[1] << 16),
-        ]
-    else:
-        slices = [ends[0] >> 16, middles[0], ends[0]]
-    for number, value in enumerate(slices):
-        e.store(e.bits(value ^ 0x80808080, DType.I32), target.cast(DType.I32) + number * (TILE // 4))
-
-
-def pack_slices(weight: Array) -> dict[str, Array]:
-    """Weights [K, N] as `weight`, for each panel of 16 columns [blocks, SLICES, 16, 16 columns, 4], and `scale` [N]."""
-    k, n = weight.shape
-    largest = np.abs(weight).max(axis=0).astype(np.float64)
-    scale = np.where(largest > 0, largest, 1) / _LARGEST
-    rest = weight.astype(np.float64) / scale
-    moved = (np.rint(rest * _UNIT) + _MOVE).astype(np.int32)
-    slices = [((moved >> 8 * i & 0xFF) - 128).astype(np.int8) for i in reversed(range(SLICES))]
-    first = np.arange(4 * blocks_of(k))[:, None] * LANES
-    terms = np.minimum(first, k - LANES) + np.arange(LANES)  # as `stage` reads x
-    parts = np.where((terms >= first)[..., None], np.stack(slices)[:, terms], np.int8(0))  # [SLICES, vectors, 16, N]
-    parts = parts.reshape(SLICES, -1, 4, LANES, n).transpose(1, 0, 3, 4, 2)  # [blocks, SLICES, 16, N, 4]
-    quads = np.ascontiguousarray(parts).view(np.int32).reshape(-1, n)
-    panels = Panels.of(n, LANES, 1)
-    assert panels is not None
-    return {"weight": panels.pack(quads).view(np.int8), "scale": scale.astype(np.float32)}
-
-
 def workspace_bytes(rows: int, images: int, k: int, tile_rows: int, panels_outside: bool) -> int:
     """What a chunk needs of the workspace."""
     pairs = -(-rows // (tile_rows * ROW_TILES)) * images
     kept, slots = (pairs, pairs) if panels_outside else (2, 1)
-    return _SUMS + kept * _SCALES + slots * blocks_of(k) * SLOT
-
-
-def blocks_of(k: int) -> int:
-    """Tiles that sums of k terms take."""
-    return -(-k // BLOCK)
+    return SUMS + kept * _SCALES + slots * blocks_of(k) * SLOT

@@ -9,7 +9,9 @@ import numpy as np
 from nascompiler.backends.cpu.dialect import PLANAR
 from nascompiler.backends.cpu.implementation import Implementation, implements
 from nascompiler.backends.cpu.implementations.pointwise import CHUNKS, MOST_ROWS
+from nascompiler.backends.cpu.implementations.sliced_convolution import sliced_convolutions
 from nascompiler.backends.cpu.kernel_call import KernelCall
+from nascompiler.backends.cpu.slicing import window_slicing_gain
 from nascompiler.backends.cpu.tiling import Window
 from nascompiler.backends.kernels.convolution import Convolution
 from nascompiler.backends.kernels.gemm import Panels
@@ -32,7 +34,7 @@ MOST_PLANES = 8
 
 @implements("cpu.conv2d", "cpu.planar_conv2d")
 def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
-    """Register tiles of several pixels by every width; rows outside, or panels when weights fill the cache."""
+    """Register tiles by every width, rows outside, or panels when weights fill the cache; and slices of bytes."""
     x, weight, _, *residual = call.operands
     planar = call.op == "cpu.planar_conv2d"
     if planar:
@@ -110,7 +112,8 @@ def convolution(call: KernelCall, target: Target) -> Sequence[Implementation]:
                     workspace=chunks * (kernel_height * span * window.channels + isa.lanes),
                 )
             )
-    return found
+    sliced = [] if planar else sliced_convolutions(call, window, target)
+    return [*sliced, *found] if sliced and window_slicing_gain(window, target) > 1 else [*found, *sliced]
 
 
 def _tiles(width: int, features: int, isa: Isa, most_pixels: int) -> list[tuple[int, int]]:

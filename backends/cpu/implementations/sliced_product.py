@@ -10,15 +10,8 @@ import numpy as np
 from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.slicing import VARIANT, can_slice
-from nascompiler.backends.kernels.gemm_slices import (
-    LANES,
-    ROW_TILES,
-    SLICES,
-    GemmSlices,
-    blocks_of,
-    pack_slices,
-    workspace_bytes,
-)
+from nascompiler.backends.kernels.gemm_slices import GemmSlices, workspace_bytes
+from nascompiler.backends.kernels.slices import LANES, ROW_TILES, SLICES, blocks_of, pack_slices
 from nascompiler.backends.kernels.tiles import TILE_ROWS, tile_configuration
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array

@@ -14,9 +14,10 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.slicing import can_slice, slicing_gain
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.kernels.emitter import Emitter
-from nascompiler.backends.kernels.gemm_slices import GemmSlices, blocks_of, pack_slices
+from nascompiler.backends.kernels.gemm_slices import GemmSlices
 from nascompiler.backends.kernels.native import load
 from nascompiler.backends.kernels.numba_object import emit_assembly
+from nascompiler.backends.kernels.slices import blocks_of, pack_slices
 from nascompiler.backends.kernels.tiles import Tiles
 from nascompiler.backends.target import parse_target
 from nascompiler.ir import Builder, Graph, evaluate

@@ -1,0 +1,204 @@
+"""Float32 numbers in slices of bytes, for tile registers (AMX): how they are cut, multiplied and joined again.
+
+Numbers that share a scale, a row of a product or a patch of an image, are divided by the largest of them and cut into
+three slices of signed bytes, which together hold its 24 bits; so is a column of weights. Sums of products of bytes are
+exact, and of the nine products of slices the six largest count (the Ozaki scheme on integers; Ootomo, Ozaki, Yokota:
+DGEMM on Integer Matrix Multiplication Unit, 2024). What is left out and cut off is, for each product, at most about
+2 ** -22 of the largest number of that scale times the largest weight in the column, which for most sums is what float32
+rounds off. Where a number is not finite, nothing of that scale has a finite result.
+
+A tile multiplies bytes thirty times as fast as float32 vectors multiply floats, so that six products are a fifth of the
+work of one. Two tiles of rows of x meet a tile of columns. Their sums, of products of three magnitudes, go through
+memory to be joined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nascompiler.backends.kernels.activation import Activation, activate
+from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
+from nascompiler.backends.kernels.gemm import Panels
+from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, Tiles
+from nascompiler.ir.types import Array, DType
+
+SLICES = 3
+"""Bytes that a float32 number is cut into."""
+
+LANES = 16
+"""Columns of a tile of sums, and terms of a vector of float32."""
+
+BLOCK = TILE_BYTES
+"""Terms of a sum that a tile holds: four vectors of them."""
+
+ROW_TILES = 2
+"""Tiles of rows that meet a panel of columns."""
+
+LARGEST = 127.0
+"""What the largest number of a row or a column is in units of the first slice."""
+
+_STEP = 256.0
+"""How much more a unit of a slice is worth than one of the next."""
+
+UNIT = _STEP ** (SLICES - 1)
+"""Units of the last slice in one of the first."""
+
+_MOVE = 128 * (UNIT + _STEP + 1)
+"""Added to a number it makes each of its signed digits an unsigned one."""
+
+LEAST = 2.0**-100
+"""Numbers that are all smaller count as zero."""
+
+TILE = TILE_ROWS * TILE_BYTES
+"""Bytes of a tile."""
+
+SUMS = ROW_TILES * SLICES * TILE
+"""Bytes that the sums of a pair of tiles take."""
+
+_X, _WEIGHT = 6, 7
+"""Tile registers; those before hold the sums, SLICES magnitudes for each tile of rows."""
+
+_PRODUCTS = (
+    (0, ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (1, 0))),
+    (1, ((1, 0), (1, 1), (0, 1), (0, 0))),
+    (2, ((1, 0), (0, 0))),
+)
+"""For each slice of weights the (tile of rows, slice of x) that it meets; sums return only after three others."""
+
+SOURCE = Callable[[int, int], Pointer]
+"""Where a slice of a tile of rows lies, by tile and slice."""
+
+
+def multiply_block(
+    e: Emitter, registers: Tiles, x: SOURCE, pitch: Number, weight: Pointer, meanwhile: Callable[[int], None]
+) -> None:
+    """Add products of a block of terms to the sums in `registers`: rows `pitch` bytes apart, `weight` [SLICES, TILE].
+
+    `meanwhile` is emitted for each tile of rows between the products, which take longer than their instructions.
+    """
+    held = None
+    for weights, met in _PRODUCTS:
+        registers.load(_WEIGHT, weight + weights * TILE, TILE_BYTES)
+        for tile, slice in met:
+            if held != (tile, slice):
+                registers.load(_X, x(tile, slice), pitch)
+                held = tile, slice
+            registers.dot(tile * SLICES + slice + weights, _X, _WEIGHT, DType.I8)
+        if weights < ROW_TILES:
+            meanwhile(weights)
+
+
+def zero_sums(registers: Tiles) -> None:
+    """Before the first block."""
+    for tile in range(ROW_TILES * SLICES):
+        registers.zero(tile)
+
+
+def store_sums(registers: Tiles, sums: Pointer) -> None:
+    """Behind the last block, to `sums` (i32) [ROW_TILES, SLICES, 16 rows, 16 columns]."""
+    for tile in range(ROW_TILES * SLICES):
+        registers.store(tile, sums + tile * (TILE // 4), TILE_BYTES)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A tile of results, [rows, 16], whose rows lie `stride` apart, and what it is made of.
+
+    `sums` are those of the tile, `scales` of its rows; `scale` and `bias` are of its columns.
+    """
+
+    e: Emitter
+    activation: Activation
+    sums: Pointer
+    scales: Pointer
+    scale: Vector
+    bias: Vector
+    residual: Pointer | None
+    result: Pointer
+    stride: Index
+
+    def finish(self, first: Number, last: Number) -> None:
+        """Store some of the rows."""
+        e = self.e
+        steps = [e.constant(_STEP**-i, LANES) for i in range(SLICES)]
+        with e.loop(first, last, unroll=1) as line:
+            at = self.sums + line.index * LANES
+            sums = [e.convert(e.load(at + i * (TILE // 4), LANES), DType.F32) for i in range(SLICES)]
+            total = e.multiply_add(sums[1], steps[1], e.multiply_add(sums[2], steps[2], sums[0]))
+            value = e.multiply_add(total * e.broadcast(self.scales + line.index, LANES), self.scale, self.bias)
+            place = line.index * self.stride
+            if self.residual is not None:
+                value = value + e.load(self.residual + place, LANES)
+            e.store(activate(e, value, self.activation), self.result + place)
+
+
+def store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, targets: Sequence[Pointer]) -> None:
+    """Store two or four vectors of terms, times a factor, as a row of 64 bytes in each of SLICES targets.
+
+    A lane takes terms 16 apart. With two vectors the rest of the row is what it may, to meet weights of zero.
+    """
+    # Digits to the base 256 from -128 on: bytes of a number moved by 128 in each of them, less 128 again.
+    moved = [e.bits(e.round_to_integer(e.multiply_add(t, factor, e.constant(_MOVE, LANES))), DType.U32) for t in terms]
+    even, low = (e.constant(mask, LANES, DType.U32) for mask in (0x00FF00FF, 0x0000FFFF))
+    ends, middles = [], []  # bytes 0 and 2 of two neighbours, and byte 1
+    for a, b in zip(moved[::2], moved[1::2], strict=True):
+        ends.append(e.choose_bits(even, a, b << 8))
+        middles.append(e.choose_bits(even, a >> 8, b))
+    if len(ends) == 2:
+        slices = [
+            e.choose_bits(low, ends[0] >> 16, ends[1]),
+            e.choose_bits(low, middles[0], middles[1] << 16),
+            e.choose_bits(low, ends[0], ends[1] << 16),
+        ]
+    else:
+        slices = [ends[0] >> 16, middles[0], ends[0]]
+    for value, target in zip(slices, targets, strict=True):
+        e.store(e.bits(value ^ 0x80808080, DType.I32), target.cast(DType.I32))
+
+
+def largest(e: Emitter, sizes: Vector) -> Vector:
+    """In all lanes the scale of numbers with these `sizes`."""
+    width = LANES
+    while width > 1:
+        width //= 2
+        sizes = e.at_least(sizes, e.shuffle(sizes, sizes, [i ^ width for i in range(LANES)]))
+    return scale_of(e, sizes)
+
+
+def scale_of(e: Emitter, sizes: Vector) -> Vector:
+    """The scale, in units of the first slice, of numbers the largest of which has these bits, sign apart."""
+    return e.at_least(e.bits(sizes, DType.F32), LEAST) * (1 / LARGEST)
+
+
+def sizes_of(e: Emitter, terms: Vector) -> Vector:
+    """Bits without the sign, which are in the order of the sizes of the numbers; NaN is largest."""
+    return e.bits(terms, DType.I32) & 0x7FFFFFFF
+
+
+def pack_slices(weight: Array) -> dict[str, Array]:
+    """Weights [..., K, N] as `weight` and `scale` [N].
+
+    `weight` is, for each panel of 16 columns, [..., blocks, SLICES, 16, 16 columns, 4].
+    """
+    k, n = weight.shape[-2:]
+    weight = weight.reshape(-1, k, n)
+    most = np.abs(weight).max(axis=(0, 1)).astype(np.float64)
+    scale = np.where(most > 0, most, 1) / LARGEST
+    moved = (np.rint(weight.astype(np.float64) / scale * UNIT) + _MOVE).astype(np.int32)
+    slices = np.stack([((moved >> 8 * i & 0xFF) - 128).astype(np.int8) for i in reversed(range(SLICES))], axis=1)
+    first = np.arange(4 * blocks_of(k))[:, None] * LANES
+    terms = np.minimum(first, k - LANES) + np.arange(LANES)  # as kernels read x
+    parts = np.where((terms >= first)[..., None], slices[:, :, terms], np.int8(0))  # [..., SLICES, vectors, 16, N]
+    parts = parts.reshape(len(weight), SLICES, -1, 4, LANES, n).transpose(0, 2, 1, 4, 5, 3)
+    quads = np.ascontiguousarray(parts).view(np.int32).reshape(-1, n)
+    panels = Panels.of(n, LANES, 1)
+    assert panels is not None
+    return {"weight": panels.pack(quads).view(np.int8), "scale": scale.astype(np.float32)}
+
+
+def blocks_of(k: int) -> int:
+    """Tiles that sums of k terms take."""
+    return -(-k // BLOCK)
