@@ -7,7 +7,7 @@ The last tiles of a row and the last row overlap those before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -24,11 +24,10 @@ from nascompiler.backends.kernels.slices import (
     UNIT,
     Result,
     largest,
-    multiply_block,
+    multiply,
     sizes_of,
     store_slices,
     store_sums,
-    zero_sums,
 )
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
 from nascompiler.ir.types import DType
@@ -90,20 +89,26 @@ class ConvolutionSlices(Kernel):
         """Bytes of a slice of a block of channels of a patch."""
         return self.lines * self.pixels * TILE_BYTES
 
+    @property
+    def place_bytes(self) -> int:
+        """Bytes for the places of a block of channels, one for each place of the kernel: whole lines of memory."""
+        return -(-self.kernel[0] * self.kernel[1] * DType.I32.bytes // TILE_BYTES) * TILE_BYTES
+
     def workspace_bytes(self, blocks: int) -> int:
         """What a chunk needs of the workspace."""
-        return SUMS + _KEPT * _SCALES + blocks * SLICES * self.slice_bytes
+        return SUMS + _KEPT * _SCALES + blocks * (self.place_bytes + SLICES * self.slice_bytes)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         columns = (n["result_width"] + (n["tile_rows"] - 1)) // n["tile_rows"]
         pairs = (n["result_height"] + (ROW_TILES - 1)) // ROW_TILES
         panels = (n["n"] + (LANES - 1)) // LANES
-        slots = n["blocks"] * (SLICES * self.slice_bytes)
-        memory = p["workspace"] + n["chunk"] * (slots + (SUMS + _KEPT * _SCALES))
+        patch_bytes = n["blocks"] * (self.place_bytes + SLICES * self.slice_bytes)
+        memory = p["workspace"] + n["chunk"] * (patch_bytes + (SUMS + _KEPT * _SCALES))
         work = _Work(self, e, p, n, self.tiles(e), columns, pairs, memory)
         first, last = share(e, n["images"] * pairs * columns, n)
         with e.when(first < last):
             work.registers.configure(p["tiles"])
+            work.list_places()
             with e.loop(first, last) as patch:
                 work.stage(patch.index)
                 with e.loop(0, panels) as panel:
@@ -139,7 +144,20 @@ class _Work:
     @property
     def staged(self) -> Pointer:
         """Where the patch is staged: [blocks, SLICES, lines, pixels, 64]."""
-        return self.memory + (SUMS + _KEPT * _SCALES)
+        return self.memory + (SUMS + _KEPT * _SCALES) + self.n["blocks"] * self.kernel.place_bytes
+
+    @property
+    def places(self) -> Pointer:
+        """Where blocks of terms lie from the start of the patch on, in bytes."""
+        return (self.memory + (SUMS + _KEPT * _SCALES)).cast(DType.I32)
+
+    def list_places(self) -> None:
+        """Write down the places: for each line and column of the kernel, each block of channels."""
+        e, (height, width), blocks = self.e, self.kernel.kernel, self.n["blocks"]
+        with e.loop(0, height * width) as tap, e.loop(0, blocks) as block:
+            pixel = tap.index // width * self.kernel.pixels + tap.index % width
+            place = block.index * (SLICES * self.kernel.slice_bytes) + pixel * TILE_BYTES
+            e.store(e.part(e.splat_index(place, LANES), 0, 1), self.places + tap.index * blocks + block.index)
 
     def scales(self, patch: Index) -> Pointer:
         """Where the scale of a patch is kept, once for each row of a tile."""
@@ -216,30 +234,26 @@ class _Work:
     def multiply(self, panel: Index, before: tuple[Index, Index], has_before: Condition) -> None:
         """Leave in `sums` the products of the patch and a panel; finish the results `before` meanwhile."""
         e, n, kernel = self.e, self.n, self.kernel
-        height, width = kernel.kernel
-        blocks = n["blocks"] * (height * width)
+        blocks = n["blocks"] * (kernel.kernel[0] * kernel.kernel[1])
         rows = (n["tile_rows"] + blocks - 1) // blocks
-        results = [self.result(*before, tile) for tile in range(ROW_TILES)]
         weight = self.p["weight"] + panel * blocks * (SLICES * TILE)
-        zero_sums(self.registers)
-        with e.loop(0, height) as y, e.loop(0, width) as x, e.loop(0, n["blocks"], unroll=1) as block:
-            number = (y.index * width + x.index) * n["blocks"] + block.index
-            first = e.smaller(number * rows, n["tile_rows"])
-            last = e.smaller(first + rows, n["tile_rows"])
-            place = self.staged + block.index * (SLICES * kernel.slice_bytes)
-            place = place + (y.index * kernel.pixels + x.index) * TILE_BYTES
+        with e.loop(0, ROW_TILES, unroll=1) as tile:
+            result = self.result(*before, tile.index)
+            staged = self.staged + tile.index * (kernel.strides[0] * kernel.pixels * TILE_BYTES)
 
-            def source(tile: int, slice: int, place: Pointer = place) -> Pointer:
-                line = tile * kernel.strides[0] * kernel.pixels * TILE_BYTES
-                return place + (slice * kernel.slice_bytes + line)
+            def source(block: Index, staged: Pointer = staged) -> Sequence[Pointer]:
+                place = staged + e.load_index(self.places + block)
+                return [place + i * kernel.slice_bytes for i in range(SLICES)]
 
-            def meanwhile(tile: int, first: Number = first, last: Number = last) -> None:
+            def meanwhile(block: Index, result: Result = result) -> None:
+                first = e.smaller(block * rows, n["tile_rows"])
                 with e.when(has_before):
-                    results[tile].finish(first, last)
+                    result.finish(first, e.smaller(first + rows, n["tile_rows"]))
 
-            pitch = kernel.strides[1] * TILE_BYTES
-            multiply_block(e, self.registers, source, pitch, weight + number * (SLICES * TILE), meanwhile)
-        store_sums(self.registers, self.sums)
+            multiply(
+                e, self.registers, source, kernel.strides[1] * TILE_BYTES, weight, blocks, meanwhile, streamed=True
+            )
+            store_sums(self.registers, self.sums + tile.index * (SLICES * TILE // 4))
 
     def result(self, patch: Index, panel: Index, tile: Number) -> Result:
         """What is left to do for a row of a patch and a panel whose products are in `sums`."""

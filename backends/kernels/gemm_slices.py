@@ -23,12 +23,11 @@ from nascompiler.backends.kernels.slices import (
     UNIT,
     Result,
     blocks_of,
-    multiply_block,
+    multiply,
     scale_of,
     sizes_of,
     store_slices,
     store_sums,
-    zero_sums,
 )
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
 from nascompiler.ir.types import DType
@@ -52,7 +51,7 @@ class GemmSlices(Kernel):
     are staged before they are multiplied with `panels_outside`, which suits weights that exceed the cache. Threads
     share products of a pair of tiles and a panel of columns, `grain` at a time; a pair that two threads share is staged
     by both. With `rows_shared` they share pairs instead, and each reads all weights. Of the workspace each chunk takes
-    `workspace_bytes`.
+    `workspace_bytes`. Weights that are `streamed` leave the first-level cache to the rows, which suits longer sums.
     """
 
     activation: Activation = NONE
@@ -60,6 +59,7 @@ class GemmSlices(Kernel):
     gate: bool = False
     panels_outside: bool = False
     rows_shared: bool = False
+    streamed: bool = False
 
     name: ClassVar[str] = "gemm_slices"
 
@@ -235,29 +235,30 @@ class _Work:
 
         Where a panel `is_first` met, the weights of the `following` one are asked for: they come from afar.
         """
-        e, n, registers = self.e, self.n, self.registers
+        e, n = self.e, self.n
         weight = self.p["weight"] + panel * n["blocks"] * (SLICES * TILE)
         next_weight = self.p["weight"] + following * n["blocks"] * (SLICES * TILE)
         rows = (n["tile_rows"] + n["blocks"] - 1) // n["blocks"]
-        results = [self.result(*before, tile) for tile in range(ROW_TILES)]
-        zero_sums(registers)
-        with e.loop(0, n["blocks"], unroll=1) as block:
-            first = e.smaller(block.index * rows, n["tile_rows"])
-            last = e.smaller(first + rows, n["tile_rows"])
-            place = self.staged(pair, 0) + block.index * SLOT
-            with e.when(is_first):
-                for line in range(0, SLICES * TILE, TILE_BYTES):
-                    e.prefetch(next_weight + block.index * (SLICES * TILE) + line, level=2)
+        with e.loop(0, ROW_TILES, unroll=1) as tile:
+            result = self.result(*before, tile.index)
+            staged = self.staged(pair, tile.index)
+            asks = e.both(is_first, tile.index.equals(0))
 
-            def source(tile: int, slice: int) -> Pointer:
-                return place + (tile * SLICES + slice) * TILE
+            def source(block: Index, staged: Pointer = staged) -> Sequence[Pointer]:
+                return [staged + block * SLOT + i * TILE for i in range(SLICES)]
 
-            def meanwhile(tile: int) -> None:
+            def meanwhile(block: Index, result: Result = result, asks: Condition = asks) -> None:
+                first = e.smaller(block * rows, n["tile_rows"])
                 with e.when(has_before):
-                    results[tile].finish(first, last)
+                    result.finish(first, e.smaller(first + rows, n["tile_rows"]))
+                with e.when(asks):
+                    for line in range(0, SLICES * TILE, TILE_BYTES):
+                        e.prefetch(next_weight + block * (SLICES * TILE) + line, level=2)
 
-            multiply_block(e, registers, source, TILE_BYTES, weight + block.index * (SLICES * TILE), meanwhile)
-        store_sums(registers, self.sums)
+            multiply(
+                e, self.registers, source, TILE_BYTES, weight, n["blocks"], meanwhile, streamed=self.kernel.streamed
+            )
+            store_sums(self.registers, self.sums + tile.index * (SLICES * TILE // 4))
 
     def result(self, pair: Index, panel: Index, tile: Number) -> Result:
         """What is left to do for a tile of rows and a panel whose products are in `sums`."""

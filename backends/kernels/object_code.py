@@ -23,6 +23,7 @@ _I32, _I64 = ir.IntType(32), ir.IntType(64)
 
 llvm.initialize_all_targets()
 llvm.initialize_all_asmprinters()
+llvm.initialize_native_asmparser()  # for the few instructions that kernels give as text
 
 
 def emit_object(kernel: Kernel) -> bytes:

@@ -8,8 +8,7 @@ DGEMM on Integer Matrix Multiplication Unit, 2024). What is left out and cut off
 rounds off. Where a number is not finite, nothing of that scale has a finite result.
 
 A tile multiplies bytes thirty times as fast as float32 vectors multiply floats, so that six products are a fifth of the
-work of one. Two tiles of rows of x meet a tile of columns. Their sums, of products of three magnitudes, go through
-memory to be joined.
+work of one. The sums of a tile, of products of three magnitudes, go through memory to be joined.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ import numpy as np
 from nascompiler.backends.kernels.activation import Activation, activate
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.gemm import Panels
-from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, Tiles
+from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, Tiles, tile_configuration
 from nascompiler.ir.types import Array, DType
 
 SLICES = 3
@@ -35,7 +34,7 @@ BLOCK = TILE_BYTES
 """Terms of a sum that a tile holds: four vectors of them."""
 
 ROW_TILES = 2
-"""Tiles of rows that meet a panel of columns."""
+"""Tiles of rows that are staged together and meet a panel of columns one after the other."""
 
 LARGEST = 127.0
 """What the largest number of a row or a column is in units of the first slice."""
@@ -58,49 +57,87 @@ TILE = TILE_ROWS * TILE_BYTES
 SUMS = ROW_TILES * SLICES * TILE
 """Bytes that the sums of a pair of tiles take."""
 
-_X, _WEIGHT = 6, 7
-"""Tile registers; those before hold the sums, SLICES magnitudes for each tile of rows."""
-
-_PRODUCTS = (
-    (0, ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (1, 0))),
-    (1, ((1, 0), (1, 1), (0, 1), (0, 0))),
-    (2, ((1, 0), (0, 0))),
-)
-"""For each slice of weights the (tile of rows, slice of x) that it meets; sums return only after three others."""
-
-SOURCE = Callable[[int, int], Pointer]
-"""Where a slice of a tile of rows lies, by tile and slice."""
+_ROWS, _WEIGHTS = (3, 5, 6), (4, 7)
+"""Tile registers of the slices of x, and two for those of weights; the first SLICES hold the sums of each magnitude."""
 
 
-def multiply_block(
-    e: Emitter, registers: Tiles, x: SOURCE, pitch: Number, weight: Pointer, meanwhile: Callable[[int], None]
+def slice_tiles(tile_rows: int) -> Array:
+    """What configures the registers, with so many rows of x in a tile."""
+    rows = [TILE_ROWS if register in _WEIGHTS else tile_rows for register in range(SLICES + 5)]
+    return tile_configuration(rows)
+
+
+def multiply(
+    e: Emitter,
+    registers: Tiles,
+    x: Callable[[Index], Sequence[Pointer]],
+    pitch: Number,
+    weight: Pointer,
+    blocks: Index,
+    meanwhile: Callable[[Index], None],
+    *,
+    streamed: bool,
 ) -> None:
-    """Add products of a block of terms to the sums in `registers`: rows `pitch` bytes apart, `weight` [SLICES, TILE].
+    """Sum in `registers` the products of a tile of rows and a panel, block of terms by block.
 
-    `meanwhile` is emitted for each tile of rows between the products, which take longer than their instructions.
+    `x` says where the slices of the rows of a block lie, `pitch` bytes apart; `weight` is [blocks, SLICES, TILE].
+    `streamed` weights leave the nearest cache to the rows. `meanwhile` is emitted between the products of a block, which
+    take longer than their instructions. Tiles are loaded
+    while the product before the one that needs them is under way: in a core whose other thread uses tiles as well, a
+    product that comes right behind its load waits for it three times as long.
     """
-    held = None
-    for weights, met in _PRODUCTS:
-        registers.load(_WEIGHT, weight + weights * TILE, TILE_BYTES)
-        for tile, slice in met:
-            if held != (tile, slice):
-                registers.load(_X, x(tile, slice), pitch)
-                held = tile, slice
-            registers.dot(tile * SLICES + slice + weights, _X, _WEIGHT, DType.I8)
-        if weights < ROW_TILES:
-            meanwhile(weights)
+    for magnitude in range(SLICES):
+        registers.zero(magnitude)
+    registers.load(_WEIGHTS[0], weight, TILE_BYTES, once=streamed)
+    registers.load(_ROWS[1], x(e.index(0))[1], pitch)
+    with e.loop(0, blocks, 2, unroll=1) as pair:
+        # two blocks, which change the registers of weights: the second is missing behind an odd number
+        _multiply_block(e, registers, x, pitch, weight, pair.index, blocks, _WEIGHTS, meanwhile, streamed)
+        with e.when(pair.index + 1 < blocks):
+            _multiply_block(e, registers, x, pitch, weight, pair.index + 1, blocks, _WEIGHTS[::-1], meanwhile, streamed)
 
 
-def zero_sums(registers: Tiles) -> None:
-    """Before the first block."""
-    for tile in range(ROW_TILES * SLICES):
-        registers.zero(tile)
+def _multiply_block(
+    e: Emitter,
+    registers: Tiles,
+    x: Callable[[Index], Sequence[Pointer]],
+    pitch: Number,
+    weight: Pointer,
+    block: Index,
+    blocks: Index,
+    weights: tuple[int, int],
+    meanwhile: Callable[[Index], None],
+    streamed: bool,
+) -> None:
+    """A block: the products of slices (x, weight) 10, 00, 20, 01, 11, 02. Slice 0 of weights and 1 of x are there."""
+    following = e.index(e.smaller(block + 1, blocks - 1))
+    columns = weight + block * (SLICES * TILE)
+    rows, (near, far) = x(block), weights
+    first, second, third = _ROWS
+
+    def product(magnitude: int, x: int, weight: int) -> None:
+        registers.dot(magnitude, x, weight, DType.I8)
+        registers.pause()
+
+    product(1, second, near)
+    registers.load(first, rows[0], pitch)
+    registers.load(third, rows[2], pitch)
+    product(0, first, near)
+    registers.load(far, columns + TILE, TILE_BYTES, once=streamed)
+    product(2, third, near)
+    meanwhile(block)
+    registers.load(near, columns + 2 * TILE, TILE_BYTES, once=streamed)
+    product(1, first, far)
+    product(2, second, far)
+    registers.load(far, weight + following * (SLICES * TILE), TILE_BYTES, once=streamed)
+    registers.load(second, x(following)[1], pitch)
+    product(2, first, near)
 
 
 def store_sums(registers: Tiles, sums: Pointer) -> None:
-    """Behind the last block, to `sums` (i32) [ROW_TILES, SLICES, 16 rows, 16 columns]."""
-    for tile in range(ROW_TILES * SLICES):
-        registers.store(tile, sums + tile * (TILE // 4), TILE_BYTES)
+    """Behind the last block, to `sums` (i32) [SLICES, 16 rows, 16 columns]."""
+    for magnitude in range(SLICES):
+        registers.store(magnitude, sums + magnitude * (TILE // 4), TILE_BYTES)
 
 
 @dataclass(frozen=True)

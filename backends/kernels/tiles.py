@@ -21,6 +21,11 @@ TILE_BYTES = 64
 
 _REGISTERS = 8
 
+_PAUSE = 8
+"""Instructions that do nothing, two cycles of them. In a core whose other thread uses tiles as well, products are faster
+by a tenth with them; in one that is alone they cost nothing, since products take longer than their instructions.
+"""
+
 
 def tile_configuration(rows: Sequence[int] = (TILE_ROWS,) * _REGISTERS) -> Array:
     """The 64 bytes that ldtilecfg reads for eight tiles: palette 1, bytes of a row from 16 on, their rows from 48."""
@@ -42,13 +47,16 @@ class Tiles(Protocol):
 
     def zero(self, tile: int) -> None: ...
 
-    def load(self, tile: int, pointer: Pointer, stride: Number) -> None:
-        """Rows of 64 bytes, `stride` bytes apart."""
+    def load(self, tile: int, pointer: Pointer, stride: Number, *, once: bool = False) -> None:
+        """Rows of 64 bytes, `stride` bytes apart; `once` when the nearest cache is better kept for what is read again."""
 
     def store(self, tile: int, pointer: Pointer, stride: Number) -> None: ...
 
     def dot(self, sums: int, x: int, weight: int, x_dtype: DType) -> None:
         """sums [16, 16] (i32) += x [16, 64] @ weight [64, 16]; a row of `weight` has four terms of each column."""
+
+    def pause(self) -> None:
+        """Leave the processor some cycles between products, where loads come in at once otherwise."""
 
 
 class AmxTiles:
@@ -66,14 +74,18 @@ class AmxTiles:
     def zero(self, tile: int) -> None:
         self._call("tilezero", tile)
 
-    def load(self, tile: int, pointer: Pointer, stride: Number) -> None:
-        self._call("tileloadd64", tile, pointer, self._e.index(stride))
+    def load(self, tile: int, pointer: Pointer, stride: Number, *, once: bool = False) -> None:
+        self._call("tileloaddt164" if once else "tileloadd64", tile, pointer, self._e.index(stride))
 
     def store(self, tile: int, pointer: Pointer, stride: Number) -> None:
         self._call("tilestored64", tile, pointer, self._e.index(stride))
 
     def dot(self, sums: int, x: int, weight: int, x_dtype: DType) -> None:
         self._call("tdpbssd" if x_dtype.is_signed else "tdpbusd", sums, x, weight)
+
+    def pause(self) -> None:
+        if self._e.can_assemble:
+            self._e.assemble(";".join(["nop"] * _PAUSE))
 
     def _call(self, name: str, *operands: Number | Pointer) -> None:
         byte = ir.IntType(8)

@@ -13,8 +13,8 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.slicing import VARIANT, can_slice_window
 from nascompiler.backends.cpu.tiling import Window
 from nascompiler.backends.kernels.convolution_slices import ConvolutionSlices
-from nascompiler.backends.kernels.slices import ROW_TILES, blocks_of, pack_slices
-from nascompiler.backends.kernels.tiles import TILE_ROWS, tile_configuration
+from nascompiler.backends.kernels.slices import ROW_TILES, blocks_of, pack_slices, slice_tiles
+from nascompiler.backends.kernels.tiles import TILE_ROWS
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
@@ -67,4 +67,4 @@ def _tile_rows(width: int) -> int:
 
 def _pack(arrays: Mapping[int, Array], tile_rows: int) -> dict[str, Array]:
     packed = pack_slices(np.asarray(arrays[1]))
-    return {**packed, "bias": np.asarray(arrays[2]), "tiles": tile_configuration([tile_rows] * 7 + [TILE_ROWS])}
+    return {**packed, "bias": np.asarray(arrays[2]), "tiles": slice_tiles(tile_rows)}

@@ -11,8 +11,8 @@ from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.slicing import VARIANT, can_slice
 from nascompiler.backends.kernels.gemm_slices import GemmSlices, workspace_bytes
-from nascompiler.backends.kernels.slices import LANES, ROW_TILES, SLICES, blocks_of, pack_slices
-from nascompiler.backends.kernels.tiles import TILE_ROWS, tile_configuration
+from nascompiler.backends.kernels.slices import LANES, ROW_TILES, SLICES, blocks_of, pack_slices, slice_tiles
+from nascompiler.backends.kernels.tiles import TILE_ROWS
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
@@ -25,6 +25,9 @@ ROWS_OF_THREAD = 64
 """Threads that have so many rows each share rows, and each reads larger weights once; with fewer they share panels, and
 each stages all rows. Who shares rows finds in its own cache what it wrote before: so do convolutions around.
 """
+
+STREAMED_FROM = 4
+"""Blocks of terms from which a panel of weights would displace the rows that it meets in the first-level cache."""
 
 _STAGING = 4
 """What a tile costs besides its rows, in rows."""
@@ -62,6 +65,7 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
             gate="gate" in operands,
             panels_outside=panels_outside,
             rows_shared=rows_shared,
+            streamed=blocks_of(k) >= STREAMED_FROM,
         )
         sizes = {"m": m, "n": n, "k": k, "blocks": blocks_of(k), "tile_rows": tile_rows, "grain": grain}
         order = "panels outside" if panels_outside else "rows outside"
@@ -92,4 +96,4 @@ def _tile_rows(m: int, images: int, threads: int) -> int:
 def _pack(arrays: Mapping[int, Array], tile_rows: int) -> dict[str, Array]:
     weight, bias = (np.asarray(arrays[i]) for i in (1, 2))
     packed = pack_slices(weight.reshape(weight.shape[-2:]))
-    return {**packed, "bias": bias, "tiles": tile_configuration([tile_rows] * 7 + [TILE_ROWS])}
+    return {**packed, "bias": bias, "tiles": slice_tiles(tile_rows)}

@@ -77,11 +77,14 @@ class ModelTiles:
         with self._e.loop(0, TILE_ROWS) as row:
             self._e.store(self._e.constant(0, TILE_BYTES, DType.I8), self._tile(tile) + row.index * TILE_BYTES)
 
-    def load(self, tile: int, pointer: Pointer, stride: Number) -> None:
+    def load(self, tile: int, pointer: Pointer, stride: Number, *, once: bool = False) -> None:
         self._copy(pointer, stride, self._tile(tile), TILE_BYTES)
 
     def store(self, tile: int, pointer: Pointer, stride: Number) -> None:
         self._copy(self._tile(tile), TILE_BYTES, pointer, stride)
+
+    def pause(self) -> None:
+        pass
 
     def dot(self, sums: int, x: int, weight: int, x_dtype: DType) -> None:
         e, lanes = self._e, TILE_BYTES // 4

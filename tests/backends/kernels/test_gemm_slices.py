@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from dataclasses import dataclass, replace
 
@@ -93,7 +94,7 @@ def _run(layer: Layer, inputs: dict[str, Array], seed: int) -> list[Array]:
     for made in itertools.chain.from_iterable(sliced_products(call, target, operands) for target in targets):
         kernel = made.kernel
         if not HAS_TILES:
-            fields = (kernel.activation, kernel.residual, kernel.gate, kernel.panels_outside, kernel.rows_shared)
+            fields = tuple(getattr(kernel, f.name) for f in dataclasses.fields(kernel) if f.name != "isa")
             kernel = OnModel(parse_target("cpu").isa, *fields)
         guards = Guards()
         function = load([kernel])[kernel.symbol]
