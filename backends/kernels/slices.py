@@ -80,11 +80,10 @@ def multiply(
 ) -> None:
     """Sum in `registers` the products of a tile of rows and a panel, block of terms by block.
 
-    `x` says where the slices of the rows of a block lie, `pitch` bytes apart; `weight` is [blocks, SLICES, TILE].
-    `streamed` weights leave the nearest cache to the rows. `meanwhile` is emitted between the products of a block, which
-    take longer than their instructions. Tiles are loaded
-    while the product before the one that needs them is under way: in a core whose other thread uses tiles as well, a
-    product that comes right behind its load waits for it three times as long.
+    `x` says where the slices of the rows of a block lie, `pitch` bytes apart; `weight` is [blocks, SLICES, TILE], and
+    leaves the nearest cache to the rows when `streamed`. `meanwhile` is emitted between the products of a block, which
+    take longer than their instructions. Tiles are loaded while the product before the one that needs them is under way:
+    in a core whose other thread uses tiles as well, products that come right behind their loads take a third longer.
     """
     for magnitude in range(SLICES):
         registers.zero(magnitude)

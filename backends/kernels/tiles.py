@@ -22,8 +22,8 @@ TILE_BYTES = 64
 _REGISTERS = 8
 
 _PAUSE = 8
-"""Instructions that do nothing, two cycles of them. In a core whose other thread uses tiles as well, products are faster
-by a tenth with them; in one that is alone they cost nothing, since products take longer than their instructions.
+"""Instructions that do nothing, two cycles of them. In a core whose other thread uses tiles too, products are faster
+with them, by a tenth; in one that is alone they cost nothing, since products take longer than their instructions.
 """
 
 
@@ -48,7 +48,7 @@ class Tiles(Protocol):
     def zero(self, tile: int) -> None: ...
 
     def load(self, tile: int, pointer: Pointer, stride: Number, *, once: bool = False) -> None:
-        """Rows of 64 bytes, `stride` bytes apart; `once` when the nearest cache is better kept for what is read again."""
+        """Rows of 64 bytes, `stride` bytes apart; `once` when the nearest cache is better kept for other things."""
 
     def store(self, tile: int, pointer: Pointer, stride: Number) -> None: ...
 

@@ -79,9 +79,8 @@ def test_sizes_are_no_part_of_the_code() -> None:
 
     def kernel(*how: Any, **more: Any) -> Convolution:
         (case,) = cases(layer(*how, padding=(1, 1, 1, 1), **more))
-        made = convolution(case.call, target)[0].kernel
-        assert isinstance(made, Convolution)
-        return made
+        found = [made.kernel for made in convolution(case.call, target)]
+        return next(kernel for kernel in found if isinstance(kernel, Convolution))
 
     assert kernel((1, 14, 14, 64), (3, 3), 96) == kernel((2, 28, 28, 32), (5, 3), 192, stride=2)
 
