@@ -22,12 +22,11 @@ from nascompiler.backends.kernels.slices import (
     SUMS,
     TILE,
     UNIT,
+    Products,
     Result,
     largest,
-    multiply,
     sizes_of,
     store_slices,
-    store_sums,
 )
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
 from nascompiler.ir.types import DType
@@ -250,10 +249,9 @@ class _Work:
                 with e.when(has_before):
                     result.finish(first, e.smaller(first + rows, n["tile_rows"]))
 
-            multiply(
-                e, self.registers, source, kernel.strides[1] * TILE_BYTES, weight, blocks, meanwhile, streamed=True
-            )
-            store_sums(self.registers, self.sums + tile.index * (SLICES * TILE // 4))
+            pitch = kernel.strides[1] * TILE_BYTES
+            products = Products(e, self.registers, source, pitch, weight, blocks, meanwhile, streamed=True)
+            products.sum(self.sums + tile.index * (SLICES * TILE // 4))
 
     def result(self, patch: Index, panel: Index, tile: Number) -> Result:
         """What is left to do for a row of a patch and a panel whose products are in `sums`."""

@@ -21,13 +21,12 @@ from nascompiler.backends.kernels.slices import (
     SUMS,
     TILE,
     UNIT,
+    Products,
     Result,
     blocks_of,
-    multiply,
     scale_of,
     sizes_of,
     store_slices,
-    store_sums,
 )
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
 from nascompiler.ir.types import DType
@@ -251,14 +250,13 @@ class _Work:
                 first = e.smaller(block * rows, n["tile_rows"])
                 with e.when(has_before):
                     result.finish(first, e.smaller(first + rows, n["tile_rows"]))
-                with e.when(asks):
-                    for line in range(0, SLICES * TILE, TILE_BYTES):
-                        e.prefetch(next_weight + block * (SLICES * TILE) + line, level=2)
+                with e.when(asks), e.loop(0, SLICES * TILE, TILE_BYTES, unroll=8) as line:
+                    e.prefetch(next_weight + block * (SLICES * TILE) + line.index, level=2)
 
-            multiply(
-                e, self.registers, source, TILE_BYTES, weight, n["blocks"], meanwhile, streamed=self.kernel.streamed
+            products = Products(
+                e, self.registers, source, TILE_BYTES, weight, n["blocks"], meanwhile, self.kernel.streamed
             )
-            store_sums(self.registers, self.sums + tile.index * (SLICES * TILE // 4))
+            products.sum(self.sums + tile.index * (SLICES * TILE // 4))
 
     def result(self, pair: Index, panel: Index, tile: Number) -> Result:
         """What is left to do for a tile of rows and a panel whose products are in `sums`."""

@@ -67,76 +67,68 @@ def slice_tiles(tile_rows: int) -> Array:
     return tile_configuration(rows)
 
 
-def multiply(
-    e: Emitter,
-    registers: Tiles,
-    x: Callable[[Index], Sequence[Pointer]],
-    pitch: Number,
-    weight: Pointer,
-    blocks: Index,
-    meanwhile: Callable[[Index], None],
-    *,
-    streamed: bool,
-) -> None:
-    """Sum in `registers` the products of a tile of rows and a panel, block of terms by block.
+@dataclass(frozen=True)
+class Products:
+    """The products of a tile of rows and a panel of columns, `blocks` of terms.
 
     `x` says where the slices of the rows of a block lie, `pitch` bytes apart; `weight` is [blocks, SLICES, TILE], and
     leaves the nearest cache to the rows when `streamed`. `meanwhile` is emitted between the products of a block, which
-    take longer than their instructions. Tiles are loaded while the product before the one that needs them is under way:
-    in a core whose other thread uses tiles as well, products that come right behind their loads take a third longer.
+    take longer than their instructions.
     """
-    for magnitude in range(SLICES):
-        registers.zero(magnitude)
-    registers.load(_WEIGHTS[0], weight, TILE_BYTES, once=streamed)
-    registers.load(_ROWS[1], x(e.index(0))[1], pitch)
-    with e.loop(0, blocks, 2, unroll=1) as pair:
-        # two blocks, which change the registers of weights: the second is missing behind an odd number
-        _multiply_block(e, registers, x, pitch, weight, pair.index, blocks, _WEIGHTS, meanwhile, streamed)
-        with e.when(pair.index + 1 < blocks):
-            _multiply_block(e, registers, x, pitch, weight, pair.index + 1, blocks, _WEIGHTS[::-1], meanwhile, streamed)
 
+    e: Emitter
+    registers: Tiles
+    x: Callable[[Index], Sequence[Pointer]]
+    pitch: Number
+    weight: Pointer
+    blocks: Index
+    meanwhile: Callable[[Index], None]
+    streamed: bool
 
-def _multiply_block(
-    e: Emitter,
-    registers: Tiles,
-    x: Callable[[Index], Sequence[Pointer]],
-    pitch: Number,
-    weight: Pointer,
-    block: Index,
-    blocks: Index,
-    weights: tuple[int, int],
-    meanwhile: Callable[[Index], None],
-    streamed: bool,
-) -> None:
-    """A block: the products of slices (x, weight) 10, 00, 20, 01, 11, 02. Slice 0 of weights and 1 of x are there."""
-    following = e.index(e.smaller(block + 1, blocks - 1))
-    columns = weight + block * (SLICES * TILE)
-    rows, (near, far) = x(block), weights
-    first, second, third = _ROWS
+    def sum(self, sums: Pointer) -> None:
+        """Leave their sums in `sums` (i32) [SLICES, 16 rows, 16 columns].
 
-    def product(magnitude: int, x: int, weight: int) -> None:
-        registers.dot(magnitude, x, weight, DType.I8)
-        registers.pause()
+        Tiles are loaded while the product before the one that needs them is under way: in a core whose other thread
+        uses tiles as well, products that come right behind their loads take a third longer.
+        """
+        for magnitude in range(SLICES):
+            self.registers.zero(magnitude)
+        start = self.e.index(0)
+        self._load_weights(_WEIGHTS[0], start, 0)
+        self.registers.load(_ROWS[1], self.x(start)[1], self.pitch)
+        with self.e.loop(0, self.blocks, 2, unroll=1) as pair:
+            # two blocks, which change the registers of weights: the second is missing behind an odd number
+            self._block(pair.index, *_WEIGHTS)
+            with self.e.when(pair.index + 1 < self.blocks):
+                self._block(pair.index + 1, *reversed(_WEIGHTS))
+        for magnitude in range(SLICES):
+            self.registers.store(magnitude, sums + magnitude * (TILE // 4), TILE_BYTES)
 
-    product(1, second, near)
-    registers.load(first, rows[0], pitch)
-    registers.load(third, rows[2], pitch)
-    product(0, first, near)
-    registers.load(far, columns + TILE, TILE_BYTES, once=streamed)
-    product(2, third, near)
-    meanwhile(block)
-    registers.load(near, columns + 2 * TILE, TILE_BYTES, once=streamed)
-    product(1, first, far)
-    product(2, second, far)
-    registers.load(far, weight + following * (SLICES * TILE), TILE_BYTES, once=streamed)
-    registers.load(second, x(following)[1], pitch)
-    product(2, first, near)
+    def _block(self, block: Index, near: int, far: int) -> None:
+        """The products of slices (x, weight) 10, 00, 20, 01, 11, 02; x 1 is there, and weight 0 in `near`."""
+        following = self.e.index(self.e.smaller(block + 1, self.blocks - 1))
+        rows, (first, second, third) = self.x(block), _ROWS
+        self._product(1, second, near)
+        self.registers.load(first, rows[0], self.pitch)
+        self.registers.load(third, rows[2], self.pitch)
+        self._product(0, first, near)
+        self._load_weights(far, block, 1)
+        self._product(2, third, near)
+        self.meanwhile(block)
+        self._load_weights(near, block, 2)
+        self._product(1, first, far)
+        self._product(2, second, far)
+        self._load_weights(far, following, 0)
+        self.registers.load(second, self.x(following)[1], self.pitch)
+        self._product(2, first, near)
 
+    def _load_weights(self, register: int, block: Index, slice: int) -> None:
+        tile = self.weight + (block * SLICES + slice) * TILE
+        self.registers.load(register, tile, TILE_BYTES, once=self.streamed)
 
-def store_sums(registers: Tiles, sums: Pointer) -> None:
-    """Behind the last block, to `sums` (i32) [SLICES, 16 rows, 16 columns]."""
-    for magnitude in range(SLICES):
-        registers.store(magnitude, sums + magnitude * (TILE // 4), TILE_BYTES)
+    def _product(self, magnitude: int, x: int, weight: int) -> None:
+        self.registers.dot(magnitude, x, weight, DType.I8)
+        self.registers.pause()
 
 
 @dataclass(frozen=True)
