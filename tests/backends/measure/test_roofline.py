@@ -36,11 +36,13 @@ def test_products_in_slices_are_six_of_bytes() -> None:
     assert ROOFLINE.bound_ns(layer, 0) == pytest.approx(150)
 
 
-def test_a_roofline_is_the_median_of_probes() -> None:
+def test_a_roofline_is_the_median_or_the_fastest_of_probes() -> None:
     probes = [
         {"float_macs": f, "int8_macs": 4 * f, "levels": [["L1", 10, f], ["memory", 99, 1.0]]} for f in (3.0, 9.0, 5.0)
     ]
     assert Roofline.of(probes) == Roofline(5.0, 20.0, (Level("L1", 10, 5.0), Level("memory", 99, 1.0)))
+    fastest = Roofline.of(probes, fastest=True)
+    assert fastest == Roofline(9.0, 36.0, (Level("L1", 10, 9.0), Level("memory", 99, 1.0)))
 
 
 def test_probes_measure_every_level() -> None:
