@@ -119,7 +119,8 @@ class ConvolutionSlices(Kernel):
                     )
                     work.multiply(panel.index, before, e.neither(is_start))
             with e.loop(0, ROW_TILES) as tile:
-                work.result(last - 1, panels - 1, tile.index).finish(0, n["tile_rows"])
+                known = work.known(last - 1, tile.index)
+                work.result(last - 1, panels - 1, tile.index).finish(known, n["tile_rows"])
             work.registers.release()
 
 
@@ -169,6 +170,14 @@ class _Work:
         image, row = row // self.pairs, row % self.pairs
         y = e.smaller(row * ROW_TILES, n["result_height"] - ROW_TILES)
         return image, e.index(y), e.index(e.smaller(column * n["tile_rows"], n["result_width"] - n["tile_rows"]))
+
+    def known(self, patch: Index, tile: Number) -> Index:
+        """The rows of a tile that are the patch before's, whose scale may be another: each result is of one patch."""
+        e, n = self.e, self.n
+        _, row, column = self.place(patch)
+        rows = patch // self.columns % self.pairs * ROW_TILES - row
+        columns = patch % self.columns * n["tile_rows"] - column
+        return e.choose(rows > tile, n["tile_rows"], columns)
 
     def stage(self, patch: Index) -> None:
         """Find the scale of a patch, and stage it: pixels outside of the image as zeros."""
@@ -237,17 +246,17 @@ class _Work:
         rows = (n["tile_rows"] + blocks - 1) // blocks
         weight = self.p["weight"] + panel * blocks * (SLICES * TILE)
         with e.loop(0, ROW_TILES, unroll=1) as tile:
-            result = self.result(*before, tile.index)
+            result, known = self.result(*before, tile.index), self.known(before[0], tile.index)
             staged = self.staged + tile.index * (kernel.strides[0] * kernel.pixels * TILE_BYTES)
 
             def source(block: Index, staged: Pointer = staged) -> Sequence[Pointer]:
                 place = staged + e.load_index(self.places + block)
                 return [place + i * kernel.slice_bytes for i in range(SLICES)]
 
-            def meanwhile(block: Index, result: Result = result) -> None:
+            def meanwhile(block: Index, result: Result = result, known: Index = known) -> None:
                 first = e.smaller(block * rows, n["tile_rows"])
                 with e.when(has_before):
-                    result.finish(first, e.smaller(first + rows, n["tile_rows"]))
+                    result.finish(e.larger(first, known), e.smaller(first + rows, n["tile_rows"]))
 
             pitch = kernel.strides[1] * TILE_BYTES
             products = Products(e, self.registers, source, pitch, weight, blocks, meanwhile, streamed=True)

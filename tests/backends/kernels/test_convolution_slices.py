@@ -99,6 +99,21 @@ def test_errors_are_relative_to_the_largest_number_of_a_patch() -> None:
             assert (error[patch] <= limit).all()
 
 
+def test_results_do_not_depend_on_the_order_of_patches() -> None:
+    """Where the last patches overlap those before, each result is of one of them: threads take them in any order."""
+    (case,) = cases(layer((1, 7, 37, 64), (3, 3), 32, padding=(1, 1, 1, 1)))
+    rows, columns = (np.logspace(1, -1, size, dtype=np.float32) for size in (7, 37))  # the last patches are smaller
+    x = np.asarray(case.operands[0]) * rows.reshape(1, 7, 1, 1) * columns.reshape(1, 1, 37, 1)
+    (made,) = sliced_convolutions(case.call, _window(case), _target())
+    made = _on_tiles(made)
+    function, found = load([made.kernel])[made.kernel.symbol], []
+    for order in (range(made.chunks), range(made.chunks - 1, -1, -1)):
+        bound = Bound(made, case.call, function, {**case.operands, 0: x}, case.constants)
+        bound(order)
+        found.append(bound.results[0].copy())
+    np.testing.assert_array_equal(*found)
+
+
 def test_where_it_is_taken() -> None:
     (case,) = cases(layer((1, 80, 80, 96), (3, 3), 24, padding=(1, 1, 1, 1)))
     assert window_slicing_gain(_window(case), _target()) > 1
