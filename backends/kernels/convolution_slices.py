@@ -15,7 +15,6 @@ from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.slices import (
-    BLOCK,
     LANES,
     ROW_TILES,
     SLICES,
@@ -24,6 +23,7 @@ from nascompiler.backends.kernels.slices import (
     UNIT,
     Products,
     Result,
+    each_block,
     largest,
     sizes_of,
     store_slices,
@@ -119,8 +119,7 @@ class ConvolutionSlices(Kernel):
                     )
                     work.multiply(panel.index, before, e.neither(is_start))
             with e.loop(0, ROW_TILES) as tile:
-                known = work.known(last - 1, tile.index)
-                work.result(last - 1, panels - 1, tile.index).finish(known, n["tile_rows"])
+                work.result(last - 1, panels - 1, tile.index).finish_all()
             work.registers.release()
 
 
@@ -136,6 +135,11 @@ class _Work:
     columns: Index
     pairs: Index
     memory: Pointer
+
+    @property
+    def blocks(self) -> Index:
+        """Blocks of terms of a sum: those of the channels at each place of the kernel."""
+        return self.n["blocks"] * (self.kernel.kernel[0] * self.kernel.kernel[1])
 
     @property
     def sums(self) -> Pointer:
@@ -171,14 +175,6 @@ class _Work:
         y = e.smaller(row * ROW_TILES, n["result_height"] - ROW_TILES)
         return image, e.index(y), e.index(e.smaller(column * n["tile_rows"], n["result_width"] - n["tile_rows"]))
 
-    def known(self, patch: Index, tile: Number) -> Index:
-        """The rows of a tile that are the patch before's, whose scale may be another: each result is of one patch."""
-        e, n = self.e, self.n
-        _, row, column = self.place(patch)
-        rows = patch // self.columns % self.pairs * ROW_TILES - row
-        columns = patch % self.columns * n["tile_rows"] - column
-        return e.choose(rows > tile, n["tile_rows"], columns)
-
     def stage(self, patch: Index) -> None:
         """Find the scale of a patch, and stage it: pixels outside of the image as zeros."""
         e, n, kernel = self.e, self.n, self.kernel
@@ -189,6 +185,7 @@ class _Work:
         start = self.p["x"] + ((image * n["height"] + y) * n["width"] + x) * n["c"]
         scale = self.measure(start, lines, pixels)
         e.store(scale, self.scales(patch))
+        inverse = UNIT / scale
         with e.loop(0, kernel.lines, unroll=1) as line:
             source = start + line.index * n["width"] * n["c"]
             target = self.staged + line.index * (kernel.pixels * TILE_BYTES)
@@ -196,7 +193,7 @@ class _Work:
             first, last = (e.choose(is_inside, pixel, 0) for pixel in pixels)
             self.clear(target, e.index(0), first)
             with e.loop(first, last, unroll=1) as pixel:
-                self.stage_pixel(source + pixel.index * n["c"], UNIT / scale, target + pixel.index * TILE_BYTES)
+                self.stage_pixel(source + pixel.index * n["c"], inverse, target + pixel.index * TILE_BYTES)
             self.clear(target, last, span)
 
     def inside(self, first: Index, size: Index, count: Index) -> tuple[Index, Index]:
@@ -224,14 +221,14 @@ class _Work:
 
     def stage_pixel(self, source: Pointer, factor: Vector, target: Pointer) -> None:
         """Stage the channels of a pixel, a block at a time."""
-        e, n, size = self.e, self.n, self.kernel.slice_bytes
-        long = (n["c"] + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
-        for first, last, vectors in ((0, long, 4), (long, n["blocks"], 2)):
-            with e.loop(first, last, unroll=1) as block:
-                places = [e.smaller(block.index * BLOCK + i * LANES, n["c"] - LANES) for i in range(vectors)]
-                terms = [e.load(source + place, LANES) for place in places]
-                slices = target + block.index * (SLICES * size)
-                store_slices(e, terms, factor, [slices + i * size for i in range(SLICES)])
+        e, size = self.e, self.kernel.slice_bytes
+
+        def stage_block(block: Index, places: Sequence[Number]) -> None:
+            slices = target + block * (SLICES * size)
+            terms = [e.load(source + place, LANES) for place in places]
+            store_slices(e, terms, factor, [slices + i * size for i in range(SLICES)])
+
+        each_block(e, self.n["c"], self.n["blocks"], stage_block)
 
     def clear(self, line: Pointer, first: Index, last: Index) -> None:
         """Stage zeros for some pixels of a line."""
@@ -242,40 +239,36 @@ class _Work:
     def multiply(self, panel: Index, before: tuple[Index, Index], has_before: Condition) -> None:
         """Leave in `sums` the products of the patch and a panel; finish the results `before` meanwhile."""
         e, n, kernel = self.e, self.n, self.kernel
-        blocks = n["blocks"] * (kernel.kernel[0] * kernel.kernel[1])
-        rows = (n["tile_rows"] + blocks - 1) // blocks
+        blocks = self.blocks
         weight = self.p["weight"] + panel * blocks * (SLICES * TILE)
         with e.loop(0, ROW_TILES, unroll=1) as tile:
-            result, known = self.result(*before, tile.index), self.known(before[0], tile.index)
+            result = self.result(*before, tile.index)
             staged = self.staged + tile.index * (kernel.strides[0] * kernel.pixels * TILE_BYTES)
 
             def source(block: Index, staged: Pointer = staged) -> Sequence[Pointer]:
                 place = staged + e.load_index(self.places + block)
                 return [place + i * kernel.slice_bytes for i in range(SLICES)]
 
-            def meanwhile(block: Index, result: Result = result, known: Index = known) -> None:
-                first = e.smaller(block * rows, n["tile_rows"])
+            def meanwhile(block: Index, result: Result = result) -> None:
                 with e.when(has_before):
-                    result.finish(e.larger(first, known), e.smaller(first + rows, n["tile_rows"]))
+                    result.finish_beside(block)
 
             pitch = kernel.strides[1] * TILE_BYTES
             products = Products(e, self.registers, source, pitch, weight, blocks, meanwhile, streamed=True)
             products.sum(self.sums + tile.index * (SLICES * TILE // 4))
 
     def result(self, patch: Index, panel: Index, tile: Number) -> Result:
-        """What is left to do for a row of a patch and a panel whose products are in `sums`."""
-        e, n, p = self.e, self.n, self.p
-        image, row, first = self.place(patch)
-        column = e.smaller(panel * LANES, n["n"] - LANES)
-        place = (((image * n["result_height"] + row + tile) * n["result_width"]) + first) * n["n"] + column
-        return Result(
-            e,
-            self.kernel.activation,
-            self.sums + tile * (SLICES * TILE // 4),
-            self.scales(patch),
-            e.load(p["scale"] + column, LANES),
-            e.load(p["bias"] + column, LANES),
-            p["residual"] + place if self.kernel.residual else None,
-            p["result"] + place,
-            n["n"],
+        """What is left to do for a row of a patch and a panel whose products are in `sums`.
+
+        Rows and columns that the patch before has as well are its own: its scale may be another.
+        """
+        e, n = self.e, self.n
+        image, row, column = self.place(patch)
+        rows = patch // self.columns % self.pairs * ROW_TILES - row
+        columns = patch % self.columns * n["tile_rows"] - column
+        known = e.choose(rows > tile, n["tile_rows"], columns)
+        sums = self.sums + tile * (SLICES * TILE // 4)
+        first = (image * n["result_height"] + row + tile) * n["result_width"] + column
+        return Result.of(
+            e, self.kernel.activation, self.p, n, sums, self.scales(patch), first, panel, self.blocks, known
         )

@@ -6,7 +6,6 @@ addresses know the type of what they point at (`Pointer`), vectors have a length
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -588,15 +587,6 @@ class Emitter:
         self.builder.load_atomic(
             pointer.address, "monotonic", pointer.dtype.bytes, typ=ir.IntType(8 * pointer.dtype.bytes)
         )
-
-    @property
-    def can_assemble(self) -> bool:
-        """Whether LLVM has an assembler for the processor: that of this machine only."""
-        return self.isa.architecture == platform.machine()
-
-    def assemble(self, text: str) -> None:
-        """Instructions as text, which touch neither registers nor memory."""
-        self.builder.asm(ir.FunctionType(ir.VoidType(), []), text, "", [], True)
 
     def _intrinsic(self, name: str, *operands: Vector) -> Vector:
         type = operands[0].value.type

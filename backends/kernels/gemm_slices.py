@@ -14,7 +14,6 @@ from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.slices import (
-    BLOCK,
     LANES,
     ROW_TILES,
     SLICES,
@@ -24,6 +23,7 @@ from nascompiler.backends.kernels.slices import (
     Products,
     Result,
     blocks_of,
+    each_block,
     scale_of,
     sizes_of,
     store_slices,
@@ -116,7 +116,7 @@ class GemmSlices(Kernel):
                 following = e.choose(panel < panels - 1, panel + 1, 0)
                 work.multiply(pair, panel, is_first, following, before, loop.index > start)
             with e.loop(0, ROW_TILES) as tiles:
-                work.result(*item(stop - 1), tiles.index).finish(e.index(0), n["tile_rows"])
+                work.result(*item(stop - 1), tiles.index).finish_all()
             work.registers.release()
 
 
@@ -192,14 +192,14 @@ class _Work:
         factors = [e.shuffle(inverse, inverse, [i] * LANES) for i in range(len(lines))]
         for i, line in enumerate(lines):
             e.store(e.part(scale, i, 1), scales + line)
-        long = (n["k"] + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
-        for first, last, vectors in ((0, long, 4), (long, n["blocks"], 2)):
-            with e.loop(first, last, unroll=1) as block:
-                target = staged + block.index * SLOT
-                places = [e.smaller(block.index * BLOCK + i * LANES, n["k"] - LANES) for i in range(vectors)]
-                for line, factor in zip(lines, factors, strict=True):
-                    terms = [self.terms(pair, line + row, place) for place in places]
-                    store_slices(e, terms, factor, [target + line * TILE_BYTES + i * TILE for i in range(SLICES)])
+
+        def stage_block(block: Index, places: Sequence[Number]) -> None:
+            target = staged + block * SLOT
+            for line, factor in zip(lines, factors, strict=True):
+                terms = [self.terms(pair, line + row, place) for place in places]
+                store_slices(e, terms, factor, [target + line * TILE_BYTES + i * TILE for i in range(SLICES)])
+
+        each_block(e, n["k"], n["blocks"], stage_block)
 
     def measure(self, pair: Index, rows: Sequence[Index]) -> Vector:
         """The largest numbers of _TOGETHER rows, in units of the first slice, in a lane for each row."""
@@ -237,7 +237,6 @@ class _Work:
         e, n = self.e, self.n
         weight = self.p["weight"] + panel * n["blocks"] * (SLICES * TILE)
         next_weight = self.p["weight"] + following * n["blocks"] * (SLICES * TILE)
-        rows = (n["tile_rows"] + n["blocks"] - 1) // n["blocks"]
         with e.loop(0, ROW_TILES, unroll=1) as tile:
             result = self.result(*before, tile.index)
             staged = self.staged(pair, tile.index)
@@ -247,9 +246,8 @@ class _Work:
                 return [staged + block * SLOT + i * TILE for i in range(SLICES)]
 
             def meanwhile(block: Index, result: Result = result, asks: Condition = asks) -> None:
-                first = e.smaller(block * rows, n["tile_rows"])
                 with e.when(has_before):
-                    result.finish(first, e.smaller(first + rows, n["tile_rows"]))
+                    result.finish_beside(block)
                 with e.when(asks), e.loop(0, SLICES * TILE, TILE_BYTES, unroll=8) as line:
                     e.prefetch(next_weight + block * (SLICES * TILE) + line.index, level=2)
 
@@ -260,20 +258,9 @@ class _Work:
 
     def result(self, pair: Index, panel: Index, tile: Number) -> Result:
         """What is left to do for a tile of rows and a panel whose products are in `sums`."""
-        e, n, p = self.e, self.n, self.p
-        column = e.smaller(panel * LANES, n["n"] - LANES)
-        place = self.row(pair, tile) * n["n"] + column
-        return Result(
-            e,
-            self.kernel.activation,
-            self.sums + tile * (SLICES * TILE // 4),
-            self.scales(pair, tile),
-            e.load(p["scale"] + column, LANES),
-            e.load(p["bias"] + column, LANES),
-            p["residual"] + place if self.kernel.residual else None,
-            p["result"] + place,
-            n["n"],
-        )
+        sums = self.sums + tile * (SLICES * TILE // 4)
+        row, scales = self.row(pair, tile), self.scales(pair, tile)
+        return Result.of(self.e, self.kernel.activation, self.p, self.n, sums, scales, row, panel, self.n["blocks"])
 
 
 def workspace_bytes(rows: int, images: int, k: int, tile_rows: int, panels_outside: bool) -> int:

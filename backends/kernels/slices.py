@@ -13,7 +13,7 @@ work of one. The sums of a tile, of products of three magnitudes, go through mem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +135,8 @@ class Products:
 class Result:
     """A tile of results, [rows, 16], whose rows lie `stride` apart, and what it is made of.
 
-    `sums` are those of the tile, `scales` of its rows; `scale` and `bias` are of its columns.
+    `sums` are those of the tile, `scales` of its rows; `scale` and `bias` are of its columns. The first `known` rows
+    are somebody else's; `share` rows go with each block of products.
     """
 
     e: Emitter
@@ -147,6 +148,53 @@ class Result:
     residual: Pointer | None
     result: Pointer
     stride: Index
+    rows: Index
+    known: Number
+    share: Index
+
+    @classmethod
+    def of(
+        cls,
+        e: Emitter,
+        activation: Activation,
+        p: Mapping[str, Pointer],
+        n: Mapping[str, Index],
+        sums: Pointer,
+        scales: Pointer,
+        row: Number,
+        panel: Index,
+        blocks: Index,
+        known: Number = 0,
+    ) -> Result:
+        """Rows from `row` on of a panel of the result [..., n] of a kernel with these pointers and sizes.
+
+        They are finished beside so many `blocks` of products; the last panel ends with the columns.
+        """
+        column = e.smaller(panel * LANES, n["n"] - LANES)
+        place = e.index(row) * n["n"] + column
+        return cls(
+            e,
+            activation,
+            sums,
+            scales,
+            e.load(p["scale"] + column, LANES),
+            e.load(p["bias"] + column, LANES),
+            p["residual"] + place if "residual" in p else None,
+            p["result"] + place,
+            n["n"],
+            n["tile_rows"],
+            known,
+            (n["tile_rows"] + blocks - 1) // blocks,
+        )
+
+    def finish_beside(self, block: Index) -> None:
+        """Store the share of the rows that goes with a block of products."""
+        first = self.e.smaller(block * self.share, self.rows)
+        self.finish(self.e.larger(first, self.known), self.e.smaller(first + self.share, self.rows))
+
+    def finish_all(self) -> None:
+        """Store all rows."""
+        self.finish(self.known, self.rows)
 
     def finish(self, first: Number, last: Number) -> None:
         """Store some of the rows."""
@@ -185,6 +233,14 @@ def store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, targets: S
         slices = [ends[0] >> 16, middles[0], ends[0]]
     for value, target in zip(slices, targets, strict=True):
         e.store(e.bits(value ^ 0x80808080, DType.I32), target.cast(DType.I32))
+
+
+def each_block(e: Emitter, k: Index, blocks: Index, body: Callable[[Index, Sequence[Number]], None]) -> None:
+    """`body(block, places)` for the blocks of k terms: where four vectors, or two, begin; the last end with the terms."""
+    long = (k + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
+    for first, last, vectors in ((0, long, 4), (long, blocks, 2)):
+        with e.loop(first, last, unroll=1) as block:
+            body(block.index, [e.smaller(block.index * BLOCK + i * LANES, k - LANES) for i in range(vectors)])
 
 
 def largest(e: Emitter, sizes: Vector) -> Vector:

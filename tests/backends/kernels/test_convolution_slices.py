@@ -22,7 +22,7 @@ from nascompiler.backends.kernels.tiles import Tiles
 from nascompiler.backends.target import parse_target
 from tests.backends.cpu.test_candidates import Case, cases, check
 from tests.backends.kernels.test_convolution import layer
-from tests.backends.kernels.test_gemm_amx import ModelTiles, _amx
+from tests.backends.kernels.test_gemm_amx import ModelTiles, _amx, on_model
 
 HAS_TILES = "amx_int8" in detect_host().features
 
@@ -47,12 +47,7 @@ def _window(case: Case) -> Window:
 
 def _on_tiles(made: Implementation) -> Implementation:
     """The same on the model where the processor has no tile registers."""
-    if HAS_TILES:
-        return made
-    of = made.kernel
-    assert isinstance(of, ConvolutionSlices)
-    model = OnModel(parse_target("cpu").isa, of.kernel, of.strides, of.activation, of.residual)
-    return replace(made, kernel=model)
+    return made if HAS_TILES else replace(made, kernel=on_model(made.kernel, OnModel))
 
 
 GEOMETRIES = {

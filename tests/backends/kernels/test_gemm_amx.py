@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.host import detect_host
 from nascompiler.backends.kernels.emitter import Emitter, Number, Pointer, Vector
 from nascompiler.backends.kernels.gemm_amx import GemmAmx, TilePanels
+from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.kernels.native import load
 from nascompiler.backends.kernels.numba_object import emit_assembly
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, Tiles
@@ -48,6 +50,12 @@ def _amx() -> Isa:
     fields = {name: data[name] for name in names}
     features = frozenset(data["requires"])
     return Isa(**fields, processor=data["processors"][0]["name"], features=features, dots=tuple(data["dots"]))
+
+
+def on_model(kernel: Kernel, model: type[Kernel]) -> Kernel:
+    """The same on the model of the registers, with the vectors of this machine."""
+    fields = {f.name: getattr(kernel, f.name) for f in dataclasses.fields(kernel)}
+    return model(**{**fields, "isa": parse_target("cpu").isa})
 
 
 class ModelTiles:

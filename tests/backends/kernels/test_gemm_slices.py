@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 from dataclasses import dataclass, replace
 
@@ -24,7 +23,7 @@ from nascompiler.backends.target import parse_target
 from nascompiler.ir import Builder, Graph, evaluate
 from nascompiler.ir.types import Array
 from tests.backends.cpu.guard import Guards
-from tests.backends.kernels.test_gemm_amx import ModelTiles, _amx
+from tests.backends.kernels.test_gemm_amx import ModelTiles, _amx, on_model
 
 HAS_TILES = "amx_int8" in detect_host().features
 
@@ -94,8 +93,7 @@ def _run(layer: Layer, inputs: dict[str, Array], seed: int) -> list[Array]:
     for made in itertools.chain.from_iterable(sliced_products(call, target, operands) for target in targets):
         kernel = made.kernel
         if not HAS_TILES:
-            fields = tuple(getattr(kernel, f.name) for f in dataclasses.fields(kernel) if f.name != "isa")
-            kernel = OnModel(parse_target("cpu").isa, *fields)
+            kernel = on_model(kernel, OnModel)
         guards = Guards()
         function = load([kernel])[kernel.symbol]
         bound = Bound(
