@@ -60,10 +60,10 @@ def _projection(depthwise: Node) -> Node | None:
 def _pays(expand: Node | None, depthwise: Node, project: Node | None, target: Target) -> bool:
     """Whether a fused kernel is expected to be faster.
 
-    It saves the way to memory of what lies between, which must be an image that fills most of the second-level cache.
-    But every few pixels it reads the weights of the projection again, which must leave half of the cache they are in:
-    the second, or the first for a pair, which saves less. And products that are much faster in slices stay apart: in
-    one kernel they are multiply-adds.
+    It saves the way to memory of what lies between, which must be an image that fills three eighths of the second-level
+    cache. But every few pixels it reads the weights of the projection again, which must leave half of the cache they
+    are in: the second, or the first for a pair, which saves less. And products that are much faster in slices stay
+    apart: in one kernel they are multiply-adds.
     """
     products = [node for node in (expand, project) if node is not None]
     if any(_slicing_gain(node, target) > _GAIN for node in products):

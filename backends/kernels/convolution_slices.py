@@ -238,8 +238,7 @@ class _Work:
 
     def multiply(self, panel: Index, before: tuple[Index, Index], has_before: Condition) -> None:
         """Leave in `sums` the products of the patch and a panel; finish the results `before` meanwhile."""
-        e, n, kernel = self.e, self.n, self.kernel
-        blocks = self.blocks
+        e, kernel, blocks = self.e, self.kernel, self.blocks
         weight = self.p["weight"] + panel * blocks * (SLICES * TILE)
         with e.loop(0, ROW_TILES, unroll=1) as tile:
             result = self.result(*before, tile.index)
@@ -267,8 +266,6 @@ class _Work:
         rows = patch // self.columns % self.pairs * ROW_TILES - row
         columns = patch % self.columns * n["tile_rows"] - column
         known = e.choose(rows > tile, n["tile_rows"], columns)
-        sums = self.sums + tile * (SLICES * TILE // 4)
+        sums, scales = self.sums + tile * (SLICES * TILE // 4), self.scales(patch)
         first = (image * n["result_height"] + row + tile) * n["result_width"] + column
-        return Result.of(
-            e, self.kernel.activation, self.p, n, sums, self.scales(patch), first, panel, self.blocks, known
-        )
+        return Result.of(e, self.kernel.activation, self.p, n, sums, scales, first, panel, self.blocks, known)
