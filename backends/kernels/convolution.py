@@ -11,13 +11,13 @@ A planar image has a plane for each channel. It is read as so many images of one
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.gemm import add_products, each_panel, finish_tile
-from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.ir.types import DType
 
 
@@ -64,6 +64,12 @@ class Convolution(Kernel):
             *("stride_height", "stride_width", "dilation_height", "dilation_width", "top", "left"),
             *("wide", "narrow"),
         )
+
+    def some_rows(self, sizes: Sizes, height: int, first: int, last: int) -> Rows | None:
+        stride, extent = sizes["stride_height"], sizes["extent_height"]
+        made = Rows.of_windows(sizes, first, last, stride=stride, extent=extent, top="top")
+        made = replace(made, sizes={**made.sizes, "rows": last - first})
+        return replace(made, first=0, last=sizes["c"]) if self.planar else made
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         if self.single:

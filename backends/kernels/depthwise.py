@@ -9,7 +9,7 @@ computed twice, to the same values.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy as np
 from nascompiler.backends.cpu.tiling import Window
 from nascompiler.backends.kernels.activation import NONE, Activation, activate
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
-from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.ir.types import Array, DType
 
 LINE = 16
@@ -114,6 +114,12 @@ class Depthwise(Kernel):
     def sizes(self) -> tuple[str, ...]:
         image = ("images", "height", "width", "channels", "result_height", "result_width", "padding_top")
         return (*image, "row_parts", "channel_parts", "band", "block")
+
+    def some_rows(self, sizes: Sizes, height: int, first: int, last: int) -> Rows | None:
+        extent = (self.row.kernel[0] - 1) * self.row.dilation[0] + 1
+        made = Rows.of_windows(sizes, first, last, stride=self.row.strides[0], extent=extent, top="padding_top")
+        parts = min(sizes["row_parts"], (last - first) // self.rows)
+        return replace(made, sizes={**made.sizes, "row_parts": parts}) if parts and not self.pooled else None
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         lanes = self.row.lanes

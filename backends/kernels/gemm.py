@@ -18,7 +18,7 @@ import numpy as np
 from nascompiler.backends.cpu.tiling import lane_pieces
 from nascompiler.backends.kernels.activation import NONE, Activation, activate
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
-from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.ir.types import Array, DType
 
 LINE, AHEAD = 16, 1024
@@ -94,6 +94,10 @@ class Gemm(Kernel):
     @property
     def sizes(self) -> tuple[str, ...]:
         return ("m", "n", "k", "wide", "narrow", "images" if self.gate else "block")
+
+    def some_rows(self, sizes: Sizes, height: int, first: int, last: int) -> Rows | None:
+        made = Rows.of_pixels(sizes, first, last, height)
+        return made if not self.gate and made.sizes["m"] >= self.rows else None
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         panels = n["wide"] + n["narrow"]

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
-from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.backends.kernels.slices import (
     LANES,
     ROW_TILES,
@@ -75,6 +75,11 @@ class GemmSlices(Kernel):
     @property
     def sizes(self) -> tuple[str, ...]:
         return ("m", "n", "k", "blocks", "tile_rows", "grain", *["images"] * self.gate)
+
+    def some_rows(self, sizes: Sizes, height: int, first: int, last: int) -> Rows | None:
+        made = Rows.of_pixels(sizes, first, last, height)
+        fits = made.sizes["m"] >= sizes["tile_rows"] and not self.gate and not self.panels_outside
+        return made if fits else None
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         panels = (n["n"] + (LANES - 1)) // LANES

@@ -13,7 +13,7 @@ from typing import ClassVar
 from nascompiler.backends.kernels.activation import NONE, Activation, activate
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer
 from nascompiler.backends.kernels.gemm import each_panel, finish_tile, multiply_tile
-from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.backends.kernels.ring import Ring, Window
 from nascompiler.ir.types import DType
 
@@ -61,6 +61,10 @@ class InvertedResidual(Kernel):
         blocks = -(-sizes["expanded"] // self.isa.lanes)
         tile = self.window.height * self.window.pixels * sizes["expanded"]
         return self.window.ring_size(self.isa.lanes, blocks, sizes) + tile
+
+    def some_rows(self, sizes: Sizes, height: int, first: int, last: int) -> Rows | None:
+        made = Rows.of_windows(sizes, first, last, stride=self.window.stride, extent=self.window.kernel, top="top")
+        return made if last - first >= self.window.height else None
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         lanes, window = e.isa.lanes, self.window

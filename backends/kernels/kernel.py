@@ -16,8 +16,38 @@ from nascompiler.backends.kernels.emitter import Emitter, Index, Pointer
 from nascompiler.backends.target import Isa
 from nascompiler.ir.types import DType
 
+Sizes = Mapping[str, int]
+"""The numbers that a kernel takes, by name."""
+
 SHARE = ("chunk", "chunks")
 """The last two arguments of every kernel: it computes part `chunk` of `chunks` equal parts of its work."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """How a kernel computes some rows of its result alone: with these sizes, given the address of the first of them.
+
+    It reads the rows from `first` to `last` - 1 of x, and is given the address of its row `start`, which need not be
+    among them; of a residual it reads the rows of the result, and is given the address of the first of those.
+    """
+
+    sizes: Sizes
+    first: int
+    last: int
+    start: int
+
+    @classmethod
+    def of_pixels(cls, sizes: Sizes, first: int, last: int, height: int) -> Rows:
+        """Of a kernel that computes each of `m` pixels, in so many rows, from the same pixel of x."""
+        return cls({**sizes, "m": sizes["m"] // height * (last - first)}, first, last, first)
+
+    @classmethod
+    def of_windows(cls, sizes: Sizes, first: int, last: int, *, stride: int, extent: int, top: str) -> Rows:
+        """Of a kernel with windows, so many rows high, whose size `top` is the rows of zeros above the image."""
+        above = sizes[top] - first * stride
+        changed = {top: above, "result_height": last - first}
+        end = (last - first - 1) * stride + extent - above
+        return cls({**sizes, **changed}, max(-above, 0), min(end, sizes["height"]), 0)
 
 
 @dataclass(frozen=True)
@@ -46,6 +76,10 @@ class Kernel(ABC):
     @abstractmethod
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         """Emit the body: `p` are the pointers by name, `n` the sizes, `chunk` and `chunks` among them."""
+
+    def some_rows(self, sizes: Sizes, height: int, first: int, last: int) -> Rows | None:
+        """How it computes rows `first` to `last` - 1 of the `height` of one image, if it can by itself."""
+        return None
 
     @property
     def symbol(self) -> str:

@@ -10,7 +10,7 @@ from nascompiler.backends.kernels.activation import NONE, Activation, activate
 from nascompiler.backends.kernels.depthwise import Row, Taps, convolve_tile, kernel_rows
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer
 from nascompiler.backends.kernels.gemm import each_panel, finish_tile, multiply_tile
-from nascompiler.backends.kernels.kernel import Kernel, share
+from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.ir.types import DType
 
 
@@ -45,6 +45,10 @@ class Separable(Kernel):
             *("images", "height", "width", "c", "n", "result_height", "result_width", "padding_top"),
             *("wide", "narrow"),
         )
+
+    def some_rows(self, sizes: Sizes, height: int, first: int, last: int) -> Rows | None:
+        stride, extent = self.row.strides[0], self.row.kernel[0]
+        return Rows.of_windows(sizes, first, last, stride=stride, extent=extent, top="padding_top")
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         width, tile = n["result_width"], self.row.columns

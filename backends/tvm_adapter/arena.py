@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from nascompiler.backends.memory import ALIGNMENT
+from nascompiler.backends.tvm_adapter.buffers import Buffer
+from nascompiler.backends.tvm_adapter.stripes import Group
+
+ChainNumber = tuple[int, int]
+"""The number of a group, and that of one of its chains."""
 
 
 @dataclass(frozen=True)
@@ -19,6 +24,56 @@ class Need:
     def meets(self, other: Need) -> bool:
         """Whether there is a step in which both are needed."""
         return self.first <= other.last and other.first <= self.last
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of memory: the bytes that all threads know, and behind them those that each thread has of its own.
+
+    Chains that are done side by side have what nobody else needs in the memory of the thread that does them: `own` has
+    the offsets there, by array and chain; `common` has the others.
+    """
+
+    common: Mapping[Buffer, int]
+    own: Mapping[tuple[Buffer, ChainNumber], int]
+    common_bytes: int
+    own_bytes: int
+
+    @classmethod
+    def of(cls, groups: Sequence[Group], inner: Collection[Buffer]) -> Block:
+        """For the `inner` arrays of some groups of chains."""
+        bytes = {array: array.bytes for array in inner}
+        common: dict[Buffer, list[int]] = {}
+        own: dict[ChainNumber, dict[Buffer, list[int]]] = {}
+        start = 0
+        for g, group in enumerate(groups):
+            bytes |= {array: rows * array.row_bytes for array, rows in group.kept.items()}
+            length = max(map(len, group.chains))
+            for c, chain in enumerate(group.chains):
+                for at, piece in enumerate(chain, start=start):
+                    for name, (array, _) in piece.step.pointers.items():
+                        if array not in inner:
+                            continue
+                        if group.is_shared:
+                            common.setdefault(array, []).append(at)
+                        elif name == "workspace" or array in group.kept:
+                            own.setdefault((g, c), {}).setdefault(array, []).append(at)
+                        else:  # steps of chains that are done side by side come in no order
+                            common.setdefault(array, []).extend((start, start + length - 1))
+            start += length
+
+        def planned(steps: Mapping[Buffer, list[int]]) -> tuple[dict[Buffer, int], int]:
+            offsets, size = plan([Need(bytes[array], min(at), max(at)) for array, at in steps.items()])
+            return dict(zip(steps, offsets, strict=True)), -(-size // ALIGNMENT) * ALIGNMENT
+
+        common_offsets, common_bytes = planned(common)
+        of_chains = {number: planned(steps) for number, steps in own.items()}
+        return cls(
+            common_offsets,
+            {(array, number): at for number, (offsets, _) in of_chains.items() for array, at in offsets.items()},
+            common_bytes,
+            max((size for _, size in of_chains.values()), default=0),
+        )
 
 
 def plan(needs: Sequence[Need]) -> tuple[list[int], int]:

@@ -78,7 +78,7 @@ def build_library(lowered: Lowered, target: Target, path: Path) -> BuildReport:
     objects = [kernel_object(symbol, make, device) for symbol, make in others.items()]
     objects += [object_file(kernel) for kernel in lowered.objects.values()]
     compiled = time.process_time_ns()
-    program = with_runs(lowered)
+    program = with_runs(lowered, target)
     with tempfile.TemporaryDirectory(prefix="nascompiler-") as folder:
         run_object = Path(folder) / "runs.o"
         run_object.write_bytes(emit_runs(program.runs, target.isa))

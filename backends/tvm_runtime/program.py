@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,13 @@ RUN = "nascompiler_run"
 CLOCK = "nascompiler_clock"
 """The function that says where the times of calls go: an array of 64-bit integers, or nothing to stop it.
 
-Its first element counts the times that were written, its second says how many fit, and from the third on there are
-times in ns, one after each call; the time when a run begins is negative.
+Its first element counts those that were written behind its second, which says how many fit. They come in pairs: the
+number of a call of a run, and ns that it took or a part of it did, over the number of threads where they compute side
+by side; or, where a run begins, -1 and how many calls it has.
 """
 
-_CLOCK_PLACES = 1 << 16
-"""Calls of one step whose times are known, but for two and the runs."""
+_CLOCK_PLACES = 1 << 18
+"""Room for the times of one step."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class Program:
         spans = clock.spans()
         idle = sorted(ns for name, ns in spans if name == _NO_OPERATION)
         overhead = idle[len(idle) // 2] if idle else 0
-        runs = _run_times(places[2 : 2 + places[0]])
+        runs = iter(_run_times(places[2 : 2 + min(places[0], places[1])].reshape(-1, 2)))
         calls: list[int] = []
         for name, ns in spans:
             if name.startswith(RUN):
@@ -122,11 +123,15 @@ class Program:
         return CallTimes(tuple(calls), total)
 
 
-def _run_times(times: Array) -> Iterator[list[int]]:
+def _run_times(pairs: Array) -> list[list[int]]:
     """The time of each call of each run."""
-    starts = np.flatnonzero(np.less(times, 0))
-    for run in np.split(times, starts)[1:]:
-        yield [int(ns) for ns in np.diff(np.abs(run))]
+    runs: list[list[int]] = []
+    for call, number in pairs.tolist():
+        if call < 0:
+            runs.append([0] * number)
+        else:
+            runs[-1][call] += number
+    return runs
 
 
 def _virtual_machine(library: Any) -> Any:

@@ -16,14 +16,12 @@ from nascompiler.backends.kernels.tiles import TILE_ROWS
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
-KEPT, KEPT_SHARED, KEPT_OF_ROWS = 2, 16, 32
-"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows. Threads that read
-weights again and again wait for each other, so that theirs are fewer: fewer still where they could share rows.
-"""
+KEPT = 2
+"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows."""
 
-ROWS_OF_THREAD = 64
-"""Threads that have so many rows each share rows, and each reads larger weights once; with fewer they share panels, and
-each stages all rows. Who shares rows finds in its own cache what it wrote before: so do convolutions around.
+ROWS_OF_THREAD, SHARED_FROM = 64, 32
+"""Threads that have so many rows each share rows where weights exceed this part of the second-level cache: each finds
+in its own what it wrote before, as do convolutions around. Otherwise they share panels, and each stages all rows.
 """
 
 STREAMED_FROM = 4
@@ -45,11 +43,11 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     if not can_slice(m, n, k, target):
         return []
     size, cache = SLICES * k * n, target.host.l2_bytes
-    exceeds = size > cache // (KEPT if target.threads == 1 else KEPT_SHARED)
+    exceeds = size > cache // KEPT
     orders = [(exceeds, False), (not exceeds, False)]
     if target.threads > 1:
         has_rows = m * images >= ROWS_OF_THREAD * target.threads
-        orders.insert(0 if has_rows and size > cache // KEPT_OF_ROWS else 1, (True, True))
+        orders.insert(0 if has_rows and size > cache // SHARED_FROM else 1, (False, True))
     found = []
     for panels_outside, rows_shared in orders:
         tile_rows = _tile_rows(m, images, target.threads if rows_shared else 1)

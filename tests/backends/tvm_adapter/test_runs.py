@@ -87,7 +87,7 @@ def test_the_same_as_the_reference_and_every_call_timed(make, tmp_path: Path) ->
 def test_where_runs_end(make) -> None:  # type: ignore[no-untyped-def]
     target = parse_target("cpu")
     lowered = lower(run_pipeline(make(), "assign-kernels"), target)
-    program = with_runs(lowered)
+    program = with_runs(lowered, target)
     assert len(program.runs) == RUNS[make]
     steps = sum(len(run.steps) for run in program.runs.values())
     assert steps == sum(not call.symbol.startswith("tvm_") for call in lowered.calls)
