@@ -31,7 +31,8 @@ def separable(call: KernelCall, target: Target) -> Sequence[Implementation]:
     for most in (3, 2):
         vectors = min(-(-n // isa.lanes), most)
         panels = Panels.of(n, isa.lanes, vectors)
-        row = Row.of(window, min(MOST_ROWS, isa.accumulators // vectors, result_width), isa.lanes)
+        columns = 2 * MOST_ROWS if vectors == 1 and isa.accumulators >= 2 * MOST_ROWS else MOST_ROWS
+        row = Row.of(window, min(columns, isa.accumulators // vectors, result_width), isa.lanes)
         if panels is None or row is None:
             continue
         kernel = Separable(
