@@ -6,7 +6,7 @@ last tile of rows and the last tile of columns overlap the one before, as in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,8 +14,10 @@ from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.backends.kernels.slices import (
+    BLOCK,
     LANES,
     ROW_TILES,
+    SHORT,
     SLICES,
     SUMS,
     TILE,
@@ -23,9 +25,9 @@ from nascompiler.backends.kernels.slices import (
     Products,
     Result,
     blocks_of,
-    each_block,
     scale_of,
     sizes_of,
+    store_short,
     store_slices,
 )
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
@@ -142,6 +144,11 @@ class _Work:
     def sums(self) -> Pointer:
         return self.memory.cast(DType.I32)
 
+    @property
+    def short(self) -> Condition:
+        """Whether the first block of terms is short."""
+        return self.n["blocks"] * BLOCK - self.n["k"] >= BLOCK - SHORT
+
     def row(self, pair: Index, tile: Number) -> Number:
         """The first row of a tile; the last tiles of an image end with it."""
         e, n = self.e, self.n
@@ -198,13 +205,19 @@ class _Work:
         for i, line in enumerate(lines):
             e.store(e.part(scale, i, 1), scales + line)
 
-        def stage_block(block: Index, places: Sequence[Number]) -> None:
+        def stage_block(block: Index, places: Sequence[Number], store: Callable[..., None], slices: int) -> None:
             target = staged + block * SLOT
             for line, factor in zip(lines, factors, strict=True):
                 terms = [self.terms(pair, line + row, place) for place in places]
-                store_slices(e, terms, factor, [target + line * TILE_BYTES + i * TILE for i in range(SLICES)])
+                store(e, terms, factor, [target + line * TILE_BYTES + i * TILE for i in range(slices)])
 
-        each_block(e, n["k"], n["blocks"], stage_block)
+        first = e.choose(self.short, 1, 0)
+        missing = e.choose(self.short, n["blocks"] * BLOCK - n["k"], 0)
+        with e.when(self.short):
+            stage_block(e.index(0), (0, LANES), store_short, SLICES - 1)
+        with e.loop(first, n["blocks"], unroll=1) as block:
+            places = [e.smaller(block.index * BLOCK + i * LANES - missing, n["k"] - LANES) for i in range(4)]
+            stage_block(block.index, places, store_slices, SLICES)
 
     def measure(self, pair: Index, rows: Sequence[Index]) -> Vector:
         """The largest numbers of _TOGETHER rows, in units of the first slice, in a lane for each row."""
@@ -257,7 +270,7 @@ class _Work:
                     e.prefetch(next_weight + block * (SLICES * TILE) + line.index, level=2)
 
             products = Products(
-                e, self.registers, source, TILE_BYTES, weight, n["blocks"], meanwhile, self.kernel.streamed
+                e, self.registers, source, TILE_BYTES, weight, n["blocks"], meanwhile, self.kernel.streamed, self.short
             )
             products.sum(self.sums + tile.index * (SLICES * TILE // 4))
 

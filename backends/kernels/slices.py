@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nascompiler.backends.kernels.activation import Activation, activate
-from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer, Vector
+from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, Tiles, tile_configuration
 from nascompiler.ir.types import Array, DType
@@ -32,6 +32,9 @@ LANES = 16
 
 BLOCK = TILE_BYTES
 """Terms of a sum that a tile holds: four vectors of them."""
+
+SHORT = BLOCK // 2
+"""Terms up to which a block may be short: a tile holds two slices of it side by side, and four products are enough."""
 
 ROW_TILES = 2
 """Tiles of rows that are staged together and meet a panel of columns one after the other."""
@@ -47,6 +50,9 @@ UNIT = _STEP ** (SLICES - 1)
 
 _MOVE = 128 * (UNIT + _STEP + 1)
 """Added to a number it makes each of its signed digits an unsigned one."""
+
+_SIGNS = 0x80808080
+"""What turns bytes from 0 on into bytes from -128 on."""
 
 LEAST = 2.0**-100
 """Numbers that are all smaller count as zero."""
@@ -73,7 +79,7 @@ class Products:
 
     `x` says where the slices of the rows of a block lie, `pitch` bytes apart; `weight` is [blocks, SLICES, TILE], and
     leaves the nearest cache to the rows when `streamed`. `meanwhile` is emitted between the products of a block, which
-    take longer than their instructions.
+    take longer than their instructions. The first block may be `short`, as `store_short` and `pack_slices` make it.
     """
 
     e: Emitter
@@ -84,6 +90,7 @@ class Products:
     blocks: Index
     meanwhile: Callable[[Index], None]
     streamed: bool
+    short: Condition | None = None
 
     def sum(self, sums: Pointer) -> None:
         """Leave their sums in `sums` (i32) [SLICES, 16 rows, 16 columns].
@@ -93,16 +100,43 @@ class Products:
         """
         for magnitude in range(SLICES):
             self.registers.zero(magnitude)
-        start = self.e.index(0)
-        self._load_weights(_WEIGHTS[0], start, 0)
-        self.registers.load(_ROWS[1], self.x(start)[1], self.pitch)
-        with self.e.loop(0, self.blocks, 2, unroll=1) as pair:
+        e, start = self.e, self.e.index(0)
+        first: Number = 0
+        if self.short is None:
+            self._begin(_WEIGHTS[0], start)
+        else:
+            first = e.choose(self.short, 1, 0)
+            with e.when(self.short):
+                self._short_block(*reversed(_WEIGHTS))
+            with e.when(e.neither(self.short)):
+                self._begin(_WEIGHTS[0], start)
+        with e.loop(first, self.blocks, 2, unroll=1) as pair:
             # two blocks, which change the registers of weights: the second is missing behind an odd number
             self._block(pair.index, *_WEIGHTS)
-            with self.e.when(pair.index + 1 < self.blocks):
+            with e.when(pair.index + 1 < self.blocks):
                 self._block(pair.index + 1, *reversed(_WEIGHTS))
         for magnitude in range(SLICES):
             self.registers.store(magnitude, sums + magnitude * (TILE // 4), TILE_BYTES)
+
+    def _begin(self, near: int, block: Index) -> None:
+        """Load what the first product of a block needs."""
+        self._load_weights(near, block, 0)
+        self.registers.load(_ROWS[1], self.x(block)[1], self.pitch)
+
+    def _short_block(self, near: int, far: int) -> None:
+        """The products of the tiles of a short block (x, weight) 10, 00, 11, 12, whatever stands where."""
+        start = self.e.index(0)
+        first, second, _ = _ROWS
+        self._begin(near, start)
+        self._product(0, second, near)
+        self.registers.load(first, self.x(start)[0], self.pitch)
+        self._load_weights(far, start, 1)
+        self._product(2, first, near)
+        self.meanwhile(start)
+        self._load_weights(near, start, 2)
+        self._product(1, second, far)
+        self._product(2, second, near)
+        self._begin(far, self.e.index(self.e.smaller(1, self.blocks - 1)))
 
     def _block(self, block: Index, near: int, far: int) -> None:
         """The products of slices (x, weight) 10, 00, 20, 01, 11, 02; x 1 is there, and weight 0 in `near`."""
@@ -211,18 +245,33 @@ class Result:
             e.store(activate(e, value, self.activation), self.result + place)
 
 
+def store_short(e: Emitter, terms: Sequence[Vector], factor: Vector, targets: Sequence[Pointer]) -> None:
+    """Store two vectors of terms, times a factor, as a row of the tiles of a short block.
+
+    The first target gets the last slice and what it may, to meet weights of zero; the second the first two slices.
+    """
+    ends, middles = _digits(e, terms, factor)
+    low = e.constant(0x0000FFFF, LANES, DType.U32)
+    for value, target in zip((ends, e.choose_bits(low, ends >> 16, middles << 16)), targets, strict=True):
+        e.store(e.bits(value ^ _SIGNS, DType.I32), target.cast(DType.I32))
+
+
+def _digits(e: Emitter, terms: Sequence[Vector], factor: Vector) -> tuple[Vector, Vector]:
+    """Of two vectors of terms, times a factor, bytes 0 and 2 of both in each lane, and bytes 1; signs are moved."""
+    # Digits to the base 256 from -128 on: bytes of a number moved by 128 in each of them, less 128 again.
+    a, b = (e.bits(e.round_to_integer(e.multiply_add(t, factor, e.constant(_MOVE, LANES))), DType.U32) for t in terms)
+    even = e.constant(0x00FF00FF, LANES, DType.U32)
+    return e.choose_bits(even, a, b << 8), e.choose_bits(even, a >> 8, b)
+
+
 def store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, targets: Sequence[Pointer]) -> None:
     """Store two or four vectors of terms, times a factor, as a row of 64 bytes in each of SLICES targets.
 
     A lane takes terms 16 apart. With two vectors the rest of the row is what it may, to meet weights of zero.
     """
-    # Digits to the base 256 from -128 on: bytes of a number moved by 128 in each of them, less 128 again.
-    moved = [e.bits(e.round_to_integer(e.multiply_add(t, factor, e.constant(_MOVE, LANES))), DType.U32) for t in terms]
-    even, low = (e.constant(mask, LANES, DType.U32) for mask in (0x00FF00FF, 0x0000FFFF))
-    ends, middles = [], []  # bytes 0 and 2 of two neighbours, and byte 1
-    for a, b in zip(moved[::2], moved[1::2], strict=True):
-        ends.append(e.choose_bits(even, a, b << 8))
-        middles.append(e.choose_bits(even, a >> 8, b))
+    low = e.constant(0x0000FFFF, LANES, DType.U32)
+    pairs = zip(terms[::2], terms[1::2], strict=True)
+    ends, middles = zip(*(_digits(e, pair, factor) for pair in pairs), strict=True)
     if len(ends) == 2:
         slices = [
             e.choose_bits(low, ends[0] >> 16, ends[1]),
@@ -232,7 +281,7 @@ def store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, targets: S
     else:
         slices = [ends[0] >> 16, middles[0], ends[0]]
     for value, target in zip(slices, targets, strict=True):
-        e.store(e.bits(value ^ 0x80808080, DType.I32), target.cast(DType.I32))
+        e.store(e.bits(value ^ _SIGNS, DType.I32), target.cast(DType.I32))
 
 
 def each_block(e: Emitter, k: Index, blocks: Index, body: Callable[[Index, Sequence[Number]], None]) -> None:
@@ -262,10 +311,11 @@ def sizes_of(e: Emitter, terms: Vector) -> Vector:
     return e.bits(terms, DType.I32) & 0x7FFFFFFF
 
 
-def pack_slices(weight: Array) -> dict[str, Array]:
+def pack_slices(weight: Array, *, short: bool = False) -> dict[str, Array]:
     """Weights [..., K, N] as `weight` and `scale` [N].
 
-    `weight` is, for each panel of 16 columns, [..., blocks, SLICES, 16, 16 columns, 4].
+    `weight` is, for each panel of 16 columns, [..., blocks, SLICES, 16, 16 columns, 4]. With `short` blocks the first
+    one is short where so few terms are left, otherwise the last one has those that are.
     """
     k, n = weight.shape[-2:]
     weight = weight.reshape(-1, k, n)
@@ -273,14 +323,27 @@ def pack_slices(weight: Array) -> dict[str, Array]:
     scale = np.where(most > 0, most, 1) / LARGEST
     moved = (np.rint(weight.astype(np.float64) / scale * UNIT) + _MOVE).astype(np.int32)
     slices = np.stack([((moved >> 8 * i & 0xFF) - 128).astype(np.int8) for i in reversed(range(SLICES))], axis=1)
+    short = short and has_short_block(k)
     first = np.arange(4 * blocks_of(k))[:, None] * LANES
+    last = np.full_like(first, k)
+    if short:
+        first[4:] -= -k % BLOCK
+        last[:4] = [[k % BLOCK]] * 2 + [[0]] * 2
     terms = np.minimum(first, k - LANES) + np.arange(LANES)  # as kernels read x
-    parts = np.where((terms >= first)[..., None], slices[:, :, terms], np.int8(0))  # [..., SLICES, vectors, 16, N]
+    is_met = ((terms >= first) & (terms < last))[..., None]
+    parts = np.where(is_met, slices[:, :, terms], np.int8(0))  # [..., SLICES, vectors, 16, N]
     parts = parts.reshape(len(weight), SLICES, -1, 4, LANES, n).transpose(0, 2, 1, 4, 5, 3)
+    if short:
+        parts[:, 0, 1:, ..., 2:] = parts[:, 0, :-1, ..., :2]  # meet the second slice, beside the first in a tile
     quads = np.ascontiguousarray(parts).view(np.int32).reshape(-1, n)
     panels = Panels.of(n, LANES, 1)
     assert panels is not None
     return {"weight": panels.pack(quads).view(np.int8), "scale": scale.astype(np.float32)}
+
+
+def has_short_block(k: int) -> bool:
+    """Whether the first block of k terms may be short."""
+    return 0 < k % BLOCK <= SHORT
 
 
 def blocks_of(k: int) -> int:

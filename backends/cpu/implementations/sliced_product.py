@@ -93,5 +93,5 @@ def _tile_rows(m: int, images: int, threads: int) -> int:
 
 def _pack(arrays: Mapping[int, Array], tile_rows: int) -> dict[str, Array]:
     weight, bias = (np.asarray(arrays[i]) for i in (1, 2))
-    packed = pack_slices(weight.reshape(weight.shape[-2:]))
+    packed = pack_slices(weight.reshape(weight.shape[-2:]), short=True)
     return {**packed, "bias": bias, "tiles": slice_tiles(tile_rows)}
