@@ -16,8 +16,10 @@ from nascompiler.backends.kernels.tiles import TILE_ROWS
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
-KEPT = 2
-"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows."""
+KEPT, KEPT_SHARED = 2, 3
+"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows, by one thread and by
+several, which fetch them at the same time.
+"""
 
 ROWS_OF_THREAD, SHARED_FROM = 64, 32
 """Threads that have so many rows each share rows where weights exceed this part of the second-level cache: each finds
@@ -43,11 +45,11 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     if not can_slice(m, n, k, target):
         return []
     size, cache = SLICES * k * n, target.host.l2_bytes
-    exceeds = size > cache // KEPT
+    exceeds = size > cache // (KEPT if target.threads == 1 else KEPT_SHARED)
     orders = [(exceeds, False), (not exceeds, False)]
     if target.threads > 1:
         has_rows = m * images >= ROWS_OF_THREAD * target.threads
-        orders.insert(0 if has_rows and size > cache // SHARED_FROM else 1, (False, True))
+        orders.insert(0 if has_rows and size > cache // SHARED_FROM else 1, (exceeds, True))
     found = []
     for panels_outside, rows_shared in orders:
         tile_rows = _tile_rows(m, images, target.threads if rows_shared else 1)
