@@ -49,6 +49,9 @@ from nascompiler.ir.types import Array, DType
 TOLERANCES = {Exactness.EXACT: 0.0, Exactness.FLOAT: 1e-4, Exactness.ROUNDED: 5e-2}
 """Largest difference from the reference evaluation that is accepted, relative to its largest value."""
 
+SMALLEST_DIFFERENCE_NS = 300.0
+"""What variants of short calls differ by here, they may differ by the other way round in a network."""
+
 WARM_SHARE = 0.3
 """Of the time to measure, that which weights in the cache get on top: only medians are taken of it."""
 
@@ -114,7 +117,7 @@ class Worker:
             {"variant": name, **asdict(timing), "detail": detail, "warm_ns": warm_ns.get(name, 0.0)}
             for name, timing in found.timings.items()
         ]
-        self.say(rows=rows, noise=found.noise)
+        self.say(rows=rows, noise=max(found.noise, SMALLEST_DIFFERENCE_NS / found.timings[default].median_ns))
 
     def measure_together(self, together: Mapping[str, str], seconds: float) -> None:
         """Time a variant of each of several calls, and the start of a program, all of them in turns."""

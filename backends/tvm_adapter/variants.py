@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from nascompiler.backends.target import Target
 from nascompiler.backends.tile_permission import permit_tiles
 from nascompiler.backends.toolchain import link_shared
 from nascompiler.backends.tvm_adapter.build import kernel_object, write_kernel
+from nascompiler.backends.tvm_adapter.caller import caller_symbol
 from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lower import lower
 from nascompiler.backends.tvm_adapter.lowered import Lowered
@@ -34,6 +36,11 @@ MOST_COPIES = 256
 
 PROGRAM_CALL_NS = 50.0
 """About what it takes a compiled program to make a call in a run of calls."""
+
+OUTSIDE_NS, OUTSIDE_BYTE_NS = 1000.0, 0.025
+"""What a function of TVM's costs that stands between two runs, about: the virtual machine's work, and for each byte
+that it reads and writes, which is not where the runs have theirs, the way from behind the second-level cache.
+"""
 
 _COST_RUNS = 100
 
@@ -128,6 +135,8 @@ class Variant:
         self.may_be_warm = size < cache
         """Whether all of its weights fit into the cache together, so that a network may be one that stays there."""
         self._call_cost_ns = call_cost_ns(self._sets[0])
+        self.program_ns = _program_ns(compiled.lowered)
+        """What a program needs for these calls beside the time that they take here."""
         self._turn = 0
         self._touched = [array.reshape(-1).view(np.uint8) for array in reversed(memory.inputs)]
 
@@ -164,7 +173,7 @@ class Variant:
         for function, arguments in calls:
             function(*arguments)
         taken = time.perf_counter_ns() - start
-        return max(taken - self._call_cost_ns, 0.0) + len(calls) * PROGRAM_CALL_NS
+        return max(taken - self._call_cost_ns, 0.0) + self.program_ns
 
     def _calls(self, lowered: Lowered, weights: list[Array]) -> Iterator[tuple[Any, list[Any]]]:
         """The calls that the program makes, with their arguments; sets `outputs`."""
@@ -203,6 +212,30 @@ class Variant:
         tensor = tvm_ffi.from_dlpack(array, require_alignment=0)
         self._keep.append(array)  # TVM's tensor borrows its memory
         return tensor
+
+
+def _program_ns(lowered: Lowered) -> float:
+    """What the calls of a program cost besides their work: little for kernels, which come in runs, more for others."""
+    kernels = {caller_symbol(kernel) for kernel in lowered.objects.values()}
+    main = lowered.module["main"]
+    weights, total = set(), 0.0
+    for binding in (binding for block in main.body.blocks for binding in block.bindings):
+        value = binding.value
+        if isinstance(value, relax.TupleGetItem) and value.tuple_value.same_as(main.params[-1]):
+            weights.add(binding.var)
+        elif isinstance(value, tvm.ir.Call) and str(value.op.name) == "relax.call_dps_packed":
+            if str(value.args[0].global_symbol) in kernels:
+                total += PROGRAM_CALL_NS
+            else:
+                arguments = [a for a in value.args[1].fields if isinstance(a, relax.Var) and a not in weights]
+                written = [part for type in value.ty_args for part in getattr(type, "fields", [type])]
+                moved = sum(map(_bytes, [*(argument.ty for argument in arguments), *written]))
+                total += OUTSIDE_NS + OUTSIDE_BYTE_NS * moved
+    return total
+
+
+def _bytes(type: Any) -> int:
+    return prod(int(size) for size in type.shape) * np.dtype(str(type.dtype)).itemsize
 
 
 def _copy(array: Array) -> Array:

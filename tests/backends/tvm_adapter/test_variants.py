@@ -47,6 +47,11 @@ def test_every_variant_computes_the_call_on_the_same_memory(tmp_path: Path):
             assert variant() >= 1.0
             np.testing.assert_allclose(variant.outputs[0], expected, rtol=1e-5, atol=1e-5)
     assert made[0].outputs[0] is made[1].outputs[0]
+    kernel, template, tvm = (variant.program_ns for variant in made)
+    assert kernel == building.PROGRAM_CALL_NS  # the others stand outside of runs, as does what they read and write
+    moved = 4 * (4 * 4 * 8 + 2 * 4 * 4 * 16)
+    assert template == building.OUTSIDE_NS + building.OUTSIDE_BYTE_NS * moved
+    assert tvm >= template
     copies = [len(variant._sets) for variant in made]
     assert all(2 <= count <= building.MOST_COPIES for count in copies)
 
