@@ -13,7 +13,7 @@ from nascompiler.backends.measure.latency import Kind
 from nascompiler.ir.errors import ModelError
 from nascompiler.ir.types import DType, TensorType
 
-FORMAT = 5
+FORMAT = 6
 NAME = "manifest.json"
 
 
