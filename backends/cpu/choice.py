@@ -144,6 +144,9 @@ def _choice(call: KernelCall, target: Target, tuning: Tuning | None) -> Choice:
     best = None if tuning is None else tuning.best(available, default)
     if tuning is None or best is None:
         return Choice(default, available[default], "default: no measurement")
+    if target.threads > 1 and default not in tuning.measured:
+        # what is best for one thread was measured, and several start from something else
+        return Choice(default, available[default], f"default for {target.threads} threads: measured for one")
     where = " for the base that ships" if tuning.shipped else ""
     why = f"{tuning.kind.value}{where} {best.median_ns / 1000:.1f} µs"
     reference = tuning.measured.get(default)

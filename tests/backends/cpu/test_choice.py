@@ -53,10 +53,20 @@ def known(store: Store, *rows: tuple[str, float], generator: str = "") -> Measur
     return Measurements((store,))
 
 
-def chosen(measurements: Measurements) -> tuple[str, str]:
+def chosen(measurements: Measurements, target: str = "cpu") -> tuple[str, str]:
     graph = run_pipeline(network(), "assign-kernels")
-    (choice,) = choose(calls_of(graph).values(), TARGET, measurements).values()
+    (choice,) = choose(calls_of(graph).values(), parse_target(target), measurements).values()
     return choice.variant, choice.reason
+
+
+def test_measurements_of_one_thread_do_not_replace_a_default_for_several(tmp_path):
+    (call,) = calls_of(run_pipeline(network(), "assign-kernels")).values()
+    default, other, *_ = variants(call, TARGET)
+    measured = known(Store(tmp_path / "measured.sqlite"), (default, 1.0), (other, 1.5))
+    assert chosen(measured, "cpu{threads=2}")[0] == other
+    unknown = known(Store(tmp_path / "unknown.sqlite"), (other, 1.5))
+    assert chosen(unknown)[0] == other
+    assert chosen(unknown, "cpu{threads=2}") == (default, "default for 2 threads: measured for one")
 
 
 def test_the_ways_to_compute_a_call_begin_with_kernels_and_end_with_tvm():
