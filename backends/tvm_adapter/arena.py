@@ -64,7 +64,7 @@ class Block:
 
         def planned(steps: Mapping[Buffer, list[int]]) -> tuple[dict[Buffer, int], int]:
             offsets, size = plan([Need(bytes[array], min(at), max(at)) for array, at in steps.items()])
-            return dict(zip(steps, offsets, strict=True)), -(-size // ALIGNMENT) * ALIGNMENT
+            return dict(zip(steps, offsets, strict=True)), size
 
         common_offsets, common_bytes = planned(common)
         of_chains = {number: planned(steps) for number, steps in own.items()}
@@ -77,7 +77,7 @@ class Block:
 
 
 def plan(needs: Sequence[Need]) -> tuple[list[int], int]:
-    """The offset of each array, at a multiple of 64 bytes, and the bytes of the whole.
+    """The offset of each array and the bytes of the whole, multiples of 64.
 
     Arrays go, the largest first, into the smallest gap between those that are needed at the same time (greedy by size,
     Pisarchyk and Lee, Efficient Memory Management for Deep Neural Net Inference, 2020, section 5.2).

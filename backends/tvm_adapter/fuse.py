@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tvm
 from tvm import relax
 
 from nascompiler.backends.target import Isa
-from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Call, Lowered
+from nascompiler.backends.tvm_adapter.lowered import LEFTOVER, Call, Lowered, bindings, result_types
 from nascompiler.backends.tvm_adapter.schedule import schedule_leftover
 
 _CALL_TIR = "relax.call_tir"
@@ -27,19 +27,11 @@ def fuse(module: Any, lowered: Lowered, calls: Mapping[str, Call], generator: Se
         module = relax.transform.FuseOps()(module)
         for symbol, function in module.functions.items():
             if isinstance(function, relax.Function) and symbol.name_hint != "main":
-                members[symbol.name_hint] = tuple(
-                    v.args[0].name_hint for _, v in _bindings(function) if _is_tir_call(v)
-                )
+                members[symbol.name_hint] = tuple(v.args[0].name_hint for _, v in bindings(function) if _is_tir_call(v))
         module = relax.transform.FuseTIR()(module)
     rewriter = _Rewriter(module, lowered, calls, members, generator, isa)
     lowered.module = rewriter.run()
     return lowered
-
-
-def _bindings(function: Any) -> Iterator[tuple[Any, Any]]:
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            yield binding.var, binding.value
 
 
 def _is_tir_call(value: Any) -> bool:
@@ -69,7 +61,7 @@ class _Rewriter:
         self.mapped = {p: p for p in parameters}
         with self.builder.function("main", parameters):
             with self.builder.dataflow():
-                for variable, value in _bindings(main):
+                for variable, value in bindings(main):
                     self.mapped[variable] = self._binding(variable, value)
                 result = self.builder.emit_output(self.mapped[main.body.body])
             self.builder.emit_func_output(result)
@@ -111,5 +103,5 @@ class _Rewriter:
 
     def _emit_call(self, symbol: str, arguments: Any, types: Any) -> Any:
         fields = [self.mapped.get(field, field) for field in arguments.fields]  # numbers stand for themselves
-        results = [part for type in types for part in (type.fields if isinstance(type, relax.TupleType) else [type])]
+        results = result_types(types)
         return self.builder.emit(relax.call_dps_packed(symbol, fields, out_ty=results))

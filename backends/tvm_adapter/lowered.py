@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from tvm import relax
 
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.memory import ALIGNMENT
@@ -15,6 +16,18 @@ from nascompiler.ir.types import Array, TensorType
 
 LEFTOVER = "tvm_"
 """How the symbols of what TVM fuses and schedules begin; those of our own templates begin with the op."""
+
+
+def bindings(function: Any) -> Iterator[tuple[Any, Any]]:
+    """The variables of a function of Relax and their values, in order."""
+    for block in function.body.blocks:
+        for binding in block.bindings:
+            yield binding.var, binding.value
+
+
+def result_types(types: Iterable[Any]) -> list[Any]:
+    """The types of the arrays that a call writes, of its `ty_args`."""
+    return [part for type in types for part in (type.fields if isinstance(type, relax.TupleType) else [type])]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.arena import Block, ChainNumber
 from nascompiler.backends.tvm_adapter.buffers import Buffer, KernelStep, View
 from nascompiler.backends.tvm_adapter.caller import caller_symbol
-from nascompiler.backends.tvm_adapter.lowered import Lowered
+from nascompiler.backends.tvm_adapter.lowered import Lowered, bindings, result_types
 from nascompiler.backends.tvm_adapter.run_code import Own, Run, Step
 from nascompiler.backends.tvm_adapter.stripes import Piece, groups_of
 from nascompiler.backends.tvm_runtime.program import RUN
@@ -70,8 +70,8 @@ class _Runs:
         *self.inputs, packed = main.params
         views: dict[Any, Any] = {v: _view(Buffer.of(v.ty, variable=v)) for v in self.inputs}
         views[packed] = [_view(Buffer.of(part, weight=i)) for i, part in enumerate(packed.ty.fields)]
-        run = 0
-        for variable, value in ((b.var, b.value) for block in main.body.blocks for b in block.bindings):
+        run = number = 0
+        for variable, value in bindings(main):
             if isinstance(value, relax.Tuple):
                 views[variable] = [views[field] for field in value.fields]
             elif isinstance(value, relax.TupleGetItem):
@@ -83,18 +83,18 @@ class _Runs:
             else:
                 symbol = str(value.args[0].global_symbol)
                 kernel = self.kernels.get(symbol)
-                types = [p for t in value.ty_args for p in (t.fields if isinstance(t, relax.TupleType) else [t])]
+                types = result_types(value.ty_args)
                 given = [views[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
                 if kernel is None:
-                    run += 1
+                    run, number = run + 1, 0
                     written = tuple(Buffer.of(type) for type in types)
                     self.items.append(_Other(symbol, tuple(given), written))
                 else:
                     written = tuple(Buffer.of(type, run=run) for type in types)
                     read = tuple(a for a in given if isinstance(a, tuple))
                     *sizes, chunks = (a for a in given if isinstance(a, int))
-                    number = len(self.items)
                     self.items.append(KernelStep(run, number, kernel, read, tuple(sizes), chunks, written))
+                    number += 1
                 views[variable] = _view(written[0]) if len(written) == 1 else [_view(array) for array in written]
         self.outputs = views[main.body.body]
 
@@ -160,7 +160,7 @@ class _Runs:
                 base, offset = place(array, chain)
                 arguments.append((base, offset + piece.offset(name)))
             sizes = ((0, size) for size in piece.sizes)
-            return Step(piece.step.kernel, (*arguments, *sizes), piece.chunks, piece.step.number - calls[0].number)
+            return Step(piece.step.kernel, (*arguments, *sizes), piece.chunks, piece.step.number)
 
         name = f"{RUN}{number}"
         self.runs[name] = Run(

@@ -11,7 +11,7 @@ from tvm import relax
 from nascompiler.backends.cpu.implementation import WRITTEN
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.tvm_adapter.caller import caller_symbol
-from nascompiler.backends.tvm_adapter.lowered import Lowered
+from nascompiler.backends.tvm_adapter.lowered import Lowered, bindings, result_types
 from nascompiler.ir.types import DType, TensorType
 
 Argument = int | tuple[int, tuple[int, ...]]
@@ -55,21 +55,20 @@ class _Reader:
         values: dict[Any, Any] = {variable: self._array(variable.ty) for variable in inputs}
         values[packed] = [self._array(part) for part in packed.ty.fields]
         steps = []
-        for binding in (binding for block in self._main.body.blocks for binding in block.bindings):
-            value = binding.value
+        for variable, value in bindings(self._main):
             if isinstance(value, relax.Tuple):
-                values[binding.var] = [values[field] for field in value.fields]
+                values[variable] = [values[field] for field in value.fields]
             elif isinstance(value, relax.TupleGetItem):
-                values[binding.var] = values[value.tuple_value][value.index]
+                values[variable] = values[value.tuple_value][value.index]
             elif isinstance(value, relax.Var):
-                values[binding.var] = values[value]
+                values[variable] = values[value]
             elif str(value.op.name) == "relax.reshape":
-                values[binding.var] = values[value.args[0]][0], tuple(int(size) for size in value.args[1])
+                values[variable] = values[value.args[0]][0], tuple(int(size) for size in value.args[1])
             else:
-                types = [p for t in value.ty_args for p in (t.fields if isinstance(t, relax.TupleType) else [t])]
+                types = result_types(value.ty_args)
                 given = [values[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
                 written = [self._array(type) for type in types]
-                values[binding.var] = written[0] if len(written) == 1 else written
+                values[variable] = written[0] if len(written) == 1 else written
                 steps.append(self._step(str(value.args[0].global_symbol), given, written))
         outputs = values[self._main.body.body]
         return Steps(

@@ -87,7 +87,7 @@ def groups_of(steps: Sequence[KernelStep], inner: frozenset[Buffer], l2_bytes: i
     """The calls of a run for so many threads; `inner` are the arrays that nothing outside of the run reads."""
     found: list[Group] = []
     done = 0
-    for cut in [*find_cuts(steps, inner, l2_bytes, threads), None]:
+    for cut in [*_find_cuts(steps, inner, l2_bytes, threads), None]:
         before = steps[done : len(steps) if cut is None else cut.start]
         if before:
             found.append(Group((tuple(Piece(step, step.chunks) for step in before),)))
@@ -99,7 +99,7 @@ def groups_of(steps: Sequence[KernelStep], inner: frozenset[Buffer], l2_bytes: i
     return found
 
 
-def find_cuts(steps: Sequence[KernelStep], inner: frozenset[Buffer], l2_bytes: int, threads: int) -> list[Cut]:
+def _find_cuts(steps: Sequence[KernelStep], inner: frozenset[Buffer], l2_bytes: int, threads: int) -> list[Cut]:
     """The chains of calls that are worth cutting, which do not overlap."""
     cutter = _Cutter(steps, inner, l2_bytes, threads)
     gains: list[float] = [0.0]
