@@ -16,7 +16,6 @@ from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Numb
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.slices import (
     LANES,
-    ROW_TILES,
     SLICES,
     SUMS,
     TILE,
@@ -30,6 +29,12 @@ from nascompiler.backends.kernels.slices import (
 )
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
 from nascompiler.ir.types import DType
+
+ROW_TILES = 2
+"""Tiles of rows of x, from neighbouring rows of the result, that share a patch."""
+
+_SUMS = ROW_TILES * SUMS
+"""Bytes that the sums of a patch and a panel of columns take."""
 
 _SCALES = TILE_ROWS * DType.F32.bytes
 """Bytes that the scale of a patch takes: as often as a tile has rows, which share it."""
@@ -95,14 +100,14 @@ class ConvolutionSlices(Kernel):
 
     def workspace_bytes(self, blocks: int) -> int:
         """What a chunk needs of the workspace."""
-        return SUMS + _KEPT * _SCALES + blocks * (self.place_bytes + SLICES * self.slice_bytes)
+        return _SUMS + _KEPT * _SCALES + blocks * (self.place_bytes + SLICES * self.slice_bytes)
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         columns = (n["result_width"] + (n["tile_rows"] - 1)) // n["tile_rows"]
         pairs = (n["result_height"] + (ROW_TILES - 1)) // ROW_TILES
         panels = (n["n"] + (LANES - 1)) // LANES
         patch_bytes = n["blocks"] * (self.place_bytes + SLICES * self.slice_bytes)
-        memory = p["workspace"] + n["chunk"] * (patch_bytes + (SUMS + _KEPT * _SCALES))
+        memory = p["workspace"] + n["chunk"] * (patch_bytes + (_SUMS + _KEPT * _SCALES))
         work = _Work(self, e, p, n, self.tiles(e), columns, pairs, memory)
         first, last = share(e, n["images"] * pairs * columns, n)
         with e.when(first < last):
@@ -148,12 +153,12 @@ class _Work:
     @property
     def staged(self) -> Pointer:
         """Where the patch is staged: [blocks, SLICES, lines, pixels, 64]."""
-        return self.memory + (SUMS + _KEPT * _SCALES) + self.n["blocks"] * self.kernel.place_bytes
+        return self.memory + (_SUMS + _KEPT * _SCALES) + self.n["blocks"] * self.kernel.place_bytes
 
     @property
     def places(self) -> Pointer:
         """Where blocks of terms lie from the start of the patch on, in bytes."""
-        return (self.memory + (SUMS + _KEPT * _SCALES)).cast(DType.I32)
+        return (self.memory + (_SUMS + _KEPT * _SCALES)).cast(DType.I32)
 
     def list_places(self) -> None:
         """Write down the places: for each line and column of the kernel, each block of channels."""
@@ -165,7 +170,7 @@ class _Work:
 
     def scales(self, patch: Index) -> Pointer:
         """Where the scale of a patch is kept, once for each row of a tile."""
-        return (self.memory + SUMS).cast(DType.F32) + patch % _KEPT * TILE_ROWS
+        return (self.memory + _SUMS).cast(DType.F32) + patch % _KEPT * TILE_ROWS
 
     def place(self, patch: Index) -> tuple[Index, Index, Index]:
         """Image, row and column of the first result of a patch; the last rows and columns end with the image."""
@@ -253,8 +258,8 @@ class _Work:
                     result.finish_beside(block)
 
             pitch = kernel.strides[1] * TILE_BYTES
-            products = Products(e, self.registers, source, pitch, weight, blocks, meanwhile, streamed=True)
-            products.sum(self.sums + tile.index * (SLICES * TILE // 4))
+            products = Products(e, self.registers, source, pitch, weight, blocks, meanwhile, streamed="weight")
+            products.sum(self.sums + tile.index * (SUMS // 4))
 
     def result(self, patch: Index, panel: Index, tile: Number) -> Result:
         """What is left to do for a row of a patch and a panel whose products are in `sums`.
@@ -266,6 +271,6 @@ class _Work:
         rows = patch // self.columns % self.pairs * ROW_TILES - row
         columns = patch % self.columns * n["tile_rows"] - column
         known = e.choose(rows > tile, n["tile_rows"], columns)
-        sums, scales = self.sums + tile * (SLICES * TILE // 4), self.scales(patch)
+        sums, scales = self.sums + tile * (SUMS // 4), self.scales(patch)
         first = (image * n["result_height"] + row + tile) * n["result_width"] + column
         return Result.of(e, self.kernel.activation, self.p, n, sums, scales, first, panel, self.blocks, known)

@@ -1,14 +1,15 @@
 """Float32 matrix product in slices of bytes (slices.py), about as accurate as multiply-adds of float32.
 
-Each row of x has a scale of its own. Two tiles of rows, cut and staged in the workspace, meet panels of columns. The
-last tile of rows and the last tile of columns overlap the one before, as in the product of float32 vectors (gemm.py).
+Each row of x has a scale of its own. A tile of rows, cut and staged in the workspace, meets panels of columns: of up to
+512 terms it stays in the first-level cache. The last tile of rows and the last tile of columns overlap the one before,
+as in the product of float32 vectors (gemm.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
@@ -16,7 +17,6 @@ from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
 from nascompiler.backends.kernels.slices import (
     BLOCK,
     LANES,
-    ROW_TILES,
     SHORT,
     SLICES,
     SUMS,
@@ -33,14 +33,14 @@ from nascompiler.backends.kernels.slices import (
 from nascompiler.backends.kernels.tiles import TILE_BYTES, TILE_ROWS, AmxTiles, Tiles
 from nascompiler.ir.types import DType
 
-SLOT = ROW_TILES * SLICES * TILE
-"""Bytes that a block of terms of a pair of tiles takes in the workspace."""
+SLOT = SLICES * TILE
+"""Bytes that a block of terms of a tile of rows takes in the workspace, and one of a panel of weights."""
 
-_SCALES = ROW_TILES * TILE_ROWS * DType.F32.bytes
-"""Bytes that the scales of the rows of a pair of tiles take."""
+_SCALES = TILE_ROWS * DType.F32.bytes
+"""Bytes that the scales of the rows of a tile take."""
 
 _TOGETHER = 4
-"""Rows that are staged together, so that none waits for its scale alone."""
+"""Rows whose scales are found together, so that none waits for its own alone."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class GemmSlices(Kernel):
     `weight` and `scale` are what `pack_slices` makes of `blocks` times 64 terms. A tile has `tile_rows` rows, 16 or m
     at most, for which `tiles` is the configuration. With a `gate` [images, k] there are `images` times m rows. All rows
     are staged before they are multiplied with `panels_outside`, which suits weights that exceed the cache. Threads
-    share products of a pair of tiles and a panel of columns, `grain` at a time; a pair that two threads share is staged
-    by both. With `rows_shared` they share pairs instead, and each reads all weights. Of the workspace each chunk takes
-    `workspace_bytes`. Weights that are `streamed` leave the first-level cache to the rows, which suits longer sums.
+    share products of a tile of rows and a panel of columns, `grain` at a time; a tile that two threads share is staged
+    by both. With `rows_shared` they share tiles instead, and each reads all weights. Of the workspace each chunk takes
+    `workspace_bytes`. When `streamed`, what the inner loop goes over, panels or tiles, leaves the first-level cache to
+    what meets all of it: that suits longer sums.
     """
 
     activation: Activation = NONE
@@ -85,15 +86,15 @@ class GemmSlices(Kernel):
 
     def emit(self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index]) -> None:
         panels = (n["n"] + (LANES - 1)) // LANES
-        image_pairs = (n["m"] + (n["tile_rows"] * ROW_TILES - 1)) // (n["tile_rows"] * ROW_TILES)
-        pairs = image_pairs * n["images"] if self.gate else image_pairs
-        first, own = e.index(0), pairs
+        image_tiles = (n["m"] + (n["tile_rows"] - 1)) // n["tile_rows"]
+        tiles = image_tiles * n["images"] if self.gate else image_tiles
+        first, own = e.index(0), tiles
         if self.rows_shared:
-            first, last = share(e, pairs, n)
+            first, last = share(e, tiles, n)
             own = last - first
-        kept, slots = (pairs, pairs) if self.panels_outside else (e.index(2), e.index(1))
-        memory = p["workspace"] + n["chunk"] * (slots * n["blocks"] * SLOT + kept * _SCALES + SUMS)
-        work = _Work(self, e, p, n, self.tiles(e), image_pairs, kept, memory)
+        kept, slots = (tiles, tiles) if self.panels_outside else (e.index(2), e.index(1))
+        memory = p["workspace"] + n["chunk"] * (slots * n["blocks"] * SLOT + (kept + 1) * _SCALES + SUMS)
+        work = _Work(self, e, p, n, self.tiles(e), image_tiles, kept, memory)
 
         inner = own if self.panels_outside else panels
         items = own * panels
@@ -102,28 +103,35 @@ class GemmSlices(Kernel):
             grains = (items + n["grain"] - 1) // n["grain"]
             start, stop = (e.index(e.smaller(part * n["grain"], items)) for part in share(e, grains, n))
 
-        def item(number: Number) -> tuple[Index, Index]:
-            """The pair of tiles of rows and the panel that an item of work multiplies."""
-            outer, rest = e.index(number) // inner, e.index(number) % inner
+        def item(outer: Index, rest: Index) -> tuple[Index, Index]:
+            """The tile of rows and the panel that are multiplied in a step of the loops."""
             return (first + rest, outer) if self.panels_outside else (first + outer, rest)
 
         with e.when(start < stop):
             work.registers.configure(p["tiles"])
-            with e.loop(start, stop) as loop:
-                pair, panel = item(loop.index)
-                unstaged = loop.index < start + own if self.panels_outside else panel.equals(0)
-                with e.when(e.either(unstaged, loop.index.equals(start))):
-                    work.stage(pair)
-                if self.panels_outside:
-                    is_new = e.either(pair.equals(first), loop.index.equals(start))
-                else:
-                    is_new = loop.index < start + panels
-                is_first = e.both(is_new, own > 1)
-                before = item(e.larger(loop.index - 1, start))
-                following = e.choose(panel < panels - 1, panel + 1, 0)
-                work.multiply(pair, panel, is_first, following, before, loop.index > start)
-            with e.loop(0, ROW_TILES) as tiles:
-                work.result(*item(stop - 1), tiles.index).finish_all()
+            with e.loop(start // inner, (stop + (inner - 1)) // inner) as outer:
+                begin = outer.index * inner
+                if not self.panels_outside:
+                    work.stage(first + outer.index)
+                with e.loop(e.larger(start - begin, 0), e.smaller(stop - begin, inner)) as loop:
+                    number = begin + loop.index
+                    tile, panel = item(outer.index, loop.index)
+                    if self.panels_outside:
+                        with e.when(number < start + own):
+                            work.stage(tile)
+                        is_new = e.either(loop.index.equals(0), number.equals(start))
+                    else:
+                        is_new = number < start + panels
+                    is_first = e.both(is_new, own > 1)
+                    continues = loop.index > 0
+                    before = item(
+                        e.choose(continues, outer.index, outer.index - 1),
+                        e.choose(continues, loop.index - 1, inner - 1),
+                    )
+                    following = e.choose(panel < panels - 1, panel + 1, 0)
+                    work.multiply(tile, panel, is_first, following, before, number > start)
+            last = stop - 1
+            work.result(*item(last // inner, last % inner)).finish_all()
             work.registers.release()
 
 
@@ -136,7 +144,7 @@ class _Work:
     p: Mapping[str, Pointer]
     n: Mapping[str, Index]
     registers: Tiles
-    image_pairs: Index
+    image_tiles: Index
     kept: Index
     memory: Pointer
 
@@ -149,67 +157,57 @@ class _Work:
         """Whether the first block of terms is short."""
         return self.n["blocks"] * BLOCK - self.n["k"] >= BLOCK - SHORT
 
-    def row(self, pair: Index, tile: Number) -> Number:
-        """The first row of a tile; the last tiles of an image end with it."""
+    def row(self, tile: Index) -> Number:
+        """The first row of a tile; the last one of an image ends with it."""
         e, n = self.e, self.n
-        first, number = e.index(0), pair
+        first, number = e.index(0), tile
         if self.kernel.gate:
-            first, number = pair // self.image_pairs * n["m"], pair % self.image_pairs
-        return first + e.smaller((number * ROW_TILES + tile) * n["tile_rows"], n["m"] - n["tile_rows"])
+            first, number = tile // self.image_tiles * n["m"], tile % self.image_tiles
+        return first + e.smaller(number * n["tile_rows"], n["m"] - n["tile_rows"])
 
-    def scales(self, pair: Index, tile: Number) -> Pointer:
+    @property
+    def factors(self) -> Pointer:
+        """Where it is kept what the rows that are being staged are multiplied with."""
+        return (self.memory + SUMS).cast(DType.F32)
+
+    def scales(self, tile: Index) -> Pointer:
         """Where the scales of the rows of a tile are kept."""
-        place = (pair % self.kept * ROW_TILES + tile) * TILE_ROWS
-        return (self.memory + SUMS).cast(DType.F32) + place
+        return self.factors + (tile % self.kept + 1) * TILE_ROWS
 
-    def staged(self, pair: Index, tile: Number) -> Pointer:
-        """Where a tile of rows is staged: [blocks, ROW_TILES, SLICES, 16 rows, 64]."""
-        start = self.memory + (self.kept * _SCALES + SUMS) + tile * (SLICES * TILE)
-        return start + pair * self.n["blocks"] * SLOT if self.kernel.panels_outside else start
+    def staged(self, tile: Index) -> Pointer:
+        """Where a tile of rows is staged: [blocks, SLICES, 16 rows, 64]."""
+        start = self.memory + ((self.kept + 1) * _SCALES + SUMS)
+        return start + tile * self.n["blocks"] * SLOT if self.kernel.panels_outside else start
 
-    def terms(self, pair: Index, row: Index, place: Number) -> Vector:
+    def terms(self, tile: Index, row: Index, place: Number) -> Vector:
         """A vector of terms of a row, times its gate."""
         e, p, k = self.e, self.p, self.n["k"]
         value = e.load(p["x"] + row * k + place, LANES)
         if self.kernel.gate:
-            value = value * e.load(p["gate"] + pair // self.image_pairs * k + place, LANES)
+            value = value * e.load(p["gate"] + tile // self.image_tiles * k + place, LANES)
         return value
 
-    def stage(self, pair: Index) -> None:
-        """Stage the rows of a pair of tiles, some at a time, and keep their scales.
+    def stage(self, tile: Index) -> None:
+        """Stage a tile of rows, and keep their scales."""
+        e, n, row = self.e, self.n, self.row(tile)
+        with e.loop(0, n["tile_rows"], _TOGETHER, unroll=1) as group:
+            lines = [e.index(e.smaller(group.index + i, n["tile_rows"] - 1)) for i in range(_TOGETHER)]
+            scale = self.measure(tile, [line + row for line in lines])
+            for values, kept in ((scale, self.scales(tile)), (UNIT / scale, self.factors)):
+                for i, line in enumerate(lines):
+                    e.store(e.part(values, i, 1), kept + line)
+        with e.loop(0, n["tile_rows"], unroll=1) as line:
+            self.stage_line(tile, line.index, line.index + row)
 
-        The scales of the next rows are found beside the slices of these, which need not wait for theirs.
-        """
+    def stage_line(self, tile: Index, line: Index, row: Index) -> None:
+        """Stage a line of a tile, which is a row of x."""
         e, n = self.e, self.n
-        nothing = [e.constant(0, LANES)] * 2
-        with e.loop(0, ROW_TILES, unroll=1) as tiles:
-            row = self.row(pair, tiles.index)
-
-            def lines(start: Index) -> list[Index]:
-                return [e.index(e.smaller(start + i, n["tile_rows"] - 1)) for i in range(_TOGETHER)]
-
-            with e.loop(-_TOGETHER, n["tile_rows"], _TOGETHER, nothing, unroll=1) as loop:
-                scale, inverse = loop.values
-                following = self.measure(pair, [line + row for line in lines(loop.index + _TOGETHER)])
-                loop.values = [following, UNIT / following]
-                with e.when(loop.index >= 0):
-                    self.stage_rows(pair, tiles.index, row, lines(loop.index), scale, inverse)
-
-    def stage_rows(
-        self, pair: Index, tile: Index, row: Number, lines: Sequence[Index], scale: Vector, inverse: Vector
-    ) -> None:
-        """Stage some lines of a tile that begins with a row; scales and inverses have a lane for each."""
-        e, n = self.e, self.n
-        scales, staged = self.scales(pair, tile), self.staged(pair, tile)
-        factors = [e.shuffle(inverse, inverse, [i] * LANES) for i in range(len(lines))]
-        for i, line in enumerate(lines):
-            e.store(e.part(scale, i, 1), scales + line)
+        target = self.staged(tile) + line * TILE_BYTES
+        factor = e.broadcast(self.factors + line, LANES)
 
         def stage_block(block: Index, places: Sequence[Number], store: Callable[..., None], slices: int) -> None:
-            target = staged + block * SLOT
-            for line, factor in zip(lines, factors, strict=True):
-                terms = [self.terms(pair, line + row, place) for place in places]
-                store(e, terms, factor, [target + line * TILE_BYTES + i * TILE for i in range(slices)])
+            terms = [self.terms(tile, row, place) for place in places]
+            store(e, terms, factor, [target + block * SLOT + i * TILE for i in range(slices)])
 
         first = e.choose(self.short, 1, 0)
         missing = e.choose(self.short, n["blocks"] * BLOCK - n["k"], 0)
@@ -219,12 +217,12 @@ class _Work:
             places = [e.smaller(block.index * BLOCK + i * LANES - missing, n["k"] - LANES) for i in range(4)]
             stage_block(block.index, places, store_slices, SLICES)
 
-    def measure(self, pair: Index, rows: Sequence[Index]) -> Vector:
+    def measure(self, tile: Index, rows: Sequence[Index]) -> Vector:
         """The largest numbers of _TOGETHER rows, in units of the first slice, in a lane for each row."""
         e, n = self.e, self.n
         with e.loop(0, n["k"], LANES, [e.constant(0, LANES, DType.I32)] * len(rows), unroll=2) as loop:
             place = e.smaller(loop.index, n["k"] - LANES)
-            sizes = [sizes_of(e, self.terms(pair, row, place)) for row in rows]
+            sizes = [sizes_of(e, self.terms(tile, row, place)) for row in rows]
             loop.values = [e.at_least(size, most) for size, most in zip(sizes, loop.values, strict=True)]
         joined, width = loop.values, LANES
         while len(joined) > 1:
@@ -241,48 +239,44 @@ class _Work:
 
     def multiply(
         self,
-        pair: Index,
+        tile: Index,
         panel: Index,
         is_first: Condition,
         following: Index,
         before: tuple[Index, Index],
         has_before: Condition,
     ) -> None:
-        """Leave in `sums` the products of a pair of tiles of rows and a panel; finish the item `before` meanwhile.
+        """Leave in `sums` the products of a tile of rows and a panel; finish the item `before` meanwhile.
 
         Where a panel `is_first` met, the weights of the `following` one are asked for: they come from afar.
         """
         e, n = self.e, self.n
-        weight = self.p["weight"] + panel * n["blocks"] * (SLICES * TILE)
-        next_weight = self.p["weight"] + following * n["blocks"] * (SLICES * TILE)
-        with e.loop(0, ROW_TILES, unroll=1) as tile:
-            result = self.result(*before, tile.index)
-            staged = self.staged(pair, tile.index)
-            asks = e.both(is_first, tile.index.equals(0))
+        weight = self.p["weight"] + panel * n["blocks"] * SLOT
+        next_weight = self.p["weight"] + following * n["blocks"] * SLOT
+        result, staged = self.result(*before), self.staged(tile)
 
-            def source(block: Index, staged: Pointer = staged) -> Sequence[Pointer]:
-                return [staged + block * SLOT + i * TILE for i in range(SLICES)]
+        def source(block: Index) -> Sequence[Pointer]:
+            return [staged + block * SLOT + i * TILE for i in range(SLICES)]
 
-            def meanwhile(block: Index, result: Result = result, asks: Condition = asks) -> None:
-                with e.when(has_before):
-                    result.finish_beside(block)
-                with e.when(asks), e.loop(0, SLICES * TILE, TILE_BYTES, unroll=8) as line:
-                    e.prefetch(next_weight + block * (SLICES * TILE) + line.index, level=2)
+        def meanwhile(block: Index) -> None:
+            with e.when(has_before):
+                result.finish_beside(block)
+            with e.when(is_first), e.loop(0, SLOT, TILE_BYTES, unroll=8) as line:
+                e.prefetch(next_weight + block * SLOT + line.index, level=2)
 
-            products = Products(
-                e, self.registers, source, TILE_BYTES, weight, n["blocks"], meanwhile, self.kernel.streamed, self.short
-            )
-            products.sum(self.sums + tile.index * (SLICES * TILE // 4))
+        inner: Literal["x", "weight"] = "x" if self.kernel.panels_outside else "weight"
+        streamed = inner if self.kernel.streamed else None
+        products = Products(e, self.registers, source, TILE_BYTES, weight, n["blocks"], meanwhile, streamed, self.short)
+        products.sum(self.sums)
 
-    def result(self, pair: Index, panel: Index, tile: Number) -> Result:
+    def result(self, tile: Index, panel: Index) -> Result:
         """What is left to do for a tile of rows and a panel whose products are in `sums`."""
-        sums = self.sums + tile * (SLICES * TILE // 4)
-        row, scales = self.row(pair, tile), self.scales(pair, tile)
-        return Result.of(self.e, self.kernel.activation, self.p, self.n, sums, scales, row, panel, self.n["blocks"])
+        e, n, activation = self.e, self.n, self.kernel.activation
+        return Result.of(e, activation, self.p, n, self.sums, self.scales(tile), self.row(tile), panel, n["blocks"])
 
 
 def workspace_bytes(rows: int, images: int, k: int, tile_rows: int, panels_outside: bool) -> int:
     """What a chunk needs of the workspace."""
-    pairs = -(-rows // (tile_rows * ROW_TILES)) * images
-    kept, slots = (pairs, pairs) if panels_outside else (2, 1)
-    return SUMS + kept * _SCALES + slots * blocks_of(k) * SLOT
+    tiles = -(-rows // tile_rows) * images
+    kept, slots = (tiles, tiles) if panels_outside else (2, 1)
+    return SUMS + (kept + 1) * _SCALES + slots * blocks_of(k) * SLOT

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -35,9 +36,6 @@ BLOCK = TILE_BYTES
 
 SHORT = BLOCK // 2
 """Terms up to which a block may be short: a tile holds two slices of it side by side, and four products are enough."""
-
-ROW_TILES = 2
-"""Tiles of rows that are staged together and meet a panel of columns one after the other."""
 
 LARGEST = 127.0
 """What the largest number of a row or a column is in units of the first slice."""
@@ -60,8 +58,8 @@ LEAST = 2.0**-100
 TILE = TILE_ROWS * TILE_BYTES
 """Bytes of a tile."""
 
-SUMS = ROW_TILES * SLICES * TILE
-"""Bytes that the sums of a pair of tiles take."""
+SUMS = SLICES * TILE
+"""Bytes that the sums of a tile of rows and a panel of columns take."""
 
 _ROWS, _WEIGHTS = (3, 5, 6), (4, 7)
 """Tile registers of the slices of x, and two for those of weights; the first SLICES hold the sums of each magnitude."""
@@ -77,9 +75,10 @@ def slice_tiles(tile_rows: int) -> Array:
 class Products:
     """The products of a tile of rows and a panel of columns, `blocks` of terms.
 
-    `x` says where the slices of the rows of a block lie, `pitch` bytes apart; `weight` is [blocks, SLICES, TILE], and
-    leaves the nearest cache to the rows when `streamed`. `meanwhile` is emitted between the products of a block, which
-    take longer than their instructions. The first block may be `short`, as `store_short` and `pack_slices` make it.
+    `x` says where the slices of the rows of a block lie, `pitch` bytes apart; `weight` is [blocks, SLICES, TILE]. Which
+    of them is `streamed` leaves the nearest cache to the other. `meanwhile` is emitted between the products of a block,
+    which take longer than their instructions. The first block may be `short`, as `store_short` and `pack_slices` make
+    it.
     """
 
     e: Emitter
@@ -89,7 +88,7 @@ class Products:
     weight: Pointer
     blocks: Index
     meanwhile: Callable[[Index], None]
-    streamed: bool
+    streamed: Literal["x", "weight"] | None
     short: Condition | None = None
 
     def sum(self, sums: Pointer) -> None:
@@ -121,7 +120,7 @@ class Products:
     def _begin(self, near: int, block: Index) -> None:
         """Load what the first product of a block needs."""
         self._load_weights(near, block, 0)
-        self.registers.load(_ROWS[1], self.x(block)[1], self.pitch)
+        self._load_rows(_ROWS[1], self.x(block)[1])
 
     def _short_block(self, near: int, far: int) -> None:
         """The products of the tiles of a short block (x, weight) 10, 00, 11, 12, whatever stands where."""
@@ -129,7 +128,7 @@ class Products:
         first, second, _ = _ROWS
         self._begin(near, start)
         self._product(0, second, near)
-        self.registers.load(first, self.x(start)[0], self.pitch)
+        self._load_rows(first, self.x(start)[0])
         self._load_weights(far, start, 1)
         self._product(2, first, near)
         self.meanwhile(start)
@@ -143,8 +142,8 @@ class Products:
         following = self.e.index(self.e.smaller(block + 1, self.blocks - 1))
         rows, (first, second, third) = self.x(block), _ROWS
         self._product(1, second, near)
-        self.registers.load(first, rows[0], self.pitch)
-        self.registers.load(third, rows[2], self.pitch)
+        self._load_rows(first, rows[0])
+        self._load_rows(third, rows[2])
         self._product(0, first, near)
         self._load_weights(far, block, 1)
         self._product(2, third, near)
@@ -153,12 +152,15 @@ class Products:
         self._product(1, first, far)
         self._product(2, second, far)
         self._load_weights(far, following, 0)
-        self.registers.load(second, self.x(following)[1], self.pitch)
+        self._load_rows(second, self.x(following)[1])
         self._product(2, first, near)
+
+    def _load_rows(self, register: int, slice: Pointer) -> None:
+        self.registers.load(register, slice, self.pitch, once=self.streamed == "x")
 
     def _load_weights(self, register: int, block: Index, slice: int) -> None:
         tile = self.weight + (block * SLICES + slice) * TILE
-        self.registers.load(register, tile, TILE_BYTES, once=self.streamed)
+        self.registers.load(register, tile, TILE_BYTES, once=self.streamed == "weight")
 
     def _product(self, magnitude: int, x: int, weight: int) -> None:
         self.registers.dot(magnitude, x, weight, DType.I8)

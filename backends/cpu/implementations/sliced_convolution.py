@@ -12,8 +12,8 @@ from nascompiler.backends.cpu.implementations.pointwise import CHUNKS
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.slicing import VARIANT, can_slice_window
 from nascompiler.backends.cpu.tiling import Window
-from nascompiler.backends.kernels.convolution_slices import ConvolutionSlices
-from nascompiler.backends.kernels.slices import ROW_TILES, blocks_of, pack_slices, slice_tiles
+from nascompiler.backends.kernels.convolution_slices import ROW_TILES, ConvolutionSlices
+from nascompiler.backends.kernels.slices import blocks_of, pack_slices, slice_tiles
 from nascompiler.backends.kernels.tiles import TILE_ROWS
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array

@@ -11,13 +11,13 @@ from nascompiler.backends.cpu.implementation import Implementation
 from nascompiler.backends.cpu.kernel_call import KernelCall
 from nascompiler.backends.cpu.slicing import VARIANT, can_slice
 from nascompiler.backends.kernels.gemm_slices import GemmSlices, workspace_bytes
-from nascompiler.backends.kernels.slices import LANES, ROW_TILES, SLICES, blocks_of, pack_slices, slice_tiles
+from nascompiler.backends.kernels.slices import LANES, SLICES, blocks_of, pack_slices, slice_tiles
 from nascompiler.backends.kernels.tiles import TILE_ROWS
 from nascompiler.backends.target import Target
 from nascompiler.ir.types import Array
 
 KEPT, KEPT_SHARED = 2, 3
-"""Weights up to this part of the second-level cache are read again for each pair of tiles of rows, by one thread and by
+"""Weights up to this part of the second-level cache are read again for each tile of rows, by one thread and by
 several, which fetch them at the same time.
 """
 
@@ -27,7 +27,8 @@ in its own what it wrote before, as do convolutions around. Otherwise they share
 """
 
 STREAMED_FROM = 4
-"""Blocks of terms from which a panel of weights would displace the rows that it meets in the first-level cache."""
+"""Blocks of terms from which a tile of rows and the panels that it meets, or a panel and tiles, would displace each
+other in the first-level cache."""
 
 _STAGING = 4
 """What a tile costs besides its rows, in rows."""
@@ -53,10 +54,10 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
     found = []
     for panels_outside, rows_shared in orders:
         tile_rows = _tile_rows(m, images, target.threads if rows_shared else 1)
-        pairs, panels = -(-m // (tile_rows * ROW_TILES)) * images, -(-n // LANES)
-        whole = pairs if panels_outside else panels  # staged once where it is not divided
+        tiles, panels = -(-m // tile_rows) * images, -(-n // LANES)
+        whole = tiles if panels_outside else panels  # staged once where it is not divided
         grain = 1 if target.threads > 1 else whole
-        parts = pairs if rows_shared else -(-pairs * panels // grain)
+        parts = tiles if rows_shared else -(-tiles * panels // grain)
         chunks = min(parts, max(target.threads, 2))
         kernel = GemmSlices(
             isa=target.isa,
@@ -84,11 +85,11 @@ def sliced_products(call: KernelCall, target: Target, operands: Mapping[str, int
 
 
 def _tile_rows(m: int, images: int, threads: int) -> int:
-    """Rows of a tile, so that the thread that has most of the pairs has as few rows as can be."""
+    """Rows of a tile, so that the thread that has most of the tiles has as few rows as can be."""
 
     def most(rows: int) -> int:
-        pairs = -(-m // (rows * ROW_TILES)) * images
-        return -(-pairs // threads) * (rows + _STAGING)
+        tiles = -(-m // rows) * images
+        return -(-tiles // threads) * (rows + _STAGING)
 
     return min(range(min(m, TILE_ROWS), 0, -1), key=most)
 
