@@ -14,6 +14,7 @@ from nascompiler.backends.kernels.activation import NONE, Activation, activate
 from nascompiler.backends.kernels.emitter import Emitter, Index, Number, Pointer
 from nascompiler.backends.kernels.gemm import each_panel, finish_tile, multiply_tile
 from nascompiler.backends.kernels.kernel import Kernel, Rows, Sizes, share
+from nascompiler.backends.kernels.pixel_pairs import finish_pairs, multiply_pairs, store_pairs
 from nascompiler.backends.kernels.ring import Ring, Window
 from nascompiler.ir.types import DType
 
@@ -28,7 +29,9 @@ class InvertedResidual(Kernel):
     height of the window.
 
     Weights of the products are packed in panels, those of the depthwise convolution and the first two biases in panels
-    of one vector. The workspace has `workspace_size` floats for each chunk.
+    of one vector. Where n is an odd number of `halves` of a vector, the projection takes pixels in pairs, with weights
+    packed for them, and the window has an even number of pixels. The workspace has `workspace_size` floats for each
+    chunk.
     """
 
     window: Window
@@ -40,6 +43,7 @@ class InvertedResidual(Kernel):
     activation: Activation = NONE
     residual: bool = False
     columns: int = 0
+    halves: int = 0
 
     name: ClassVar[str] = "inverted_residual_f32"
 
@@ -121,17 +125,31 @@ class InvertedResidual(Kernel):
         pixel: Index,
     ) -> None:
         """Neighbouring pixels of each row of a step, `pixel` the first; `rows` are where their windows begin."""
-        lanes, length, pixels = e.isa.lanes, n["expanded"], self.window.pixels
+        lanes, length = e.isa.lanes, n["expanded"]
         depthwise = ring.start + ring.size
         with e.loop(0, length, lanes) as channels:
             at = channels.index
             weight = p["depthwise_weight"] + at * self.window.kernel**2
             bias = e.load(p["depthwise_bias"] + at, lanes)
-            place = depthwise + e.smaller(at, length - lanes)
-            for y, sums in enumerate(ring.convolve([row + at * ring.width for row in rows], weight)):
-                for i, total in enumerate(sums):
-                    value = activate(e, total + bias, self.depthwise_activation)
-                    e.store(value, place + length * (y * pixels + i))
+            sums = ring.convolve([row + at * ring.width for row in rows], weight)
+            values = [activate(e, total + bias, self.depthwise_activation) for line in sums for total in line]
+            place = e.smaller(at, length - lanes)
+            if self.halves:
+                pairs = [depthwise + length * (2 * i) + place * 2 for i in range(len(values) // 2)]
+                store_pairs(e, values, pairs)
+            else:
+                for i, value in enumerate(values):
+                    e.store(value, depthwise + place + length * i)
+        if self.halves:
+            self._project_pairs(e, p, n, depthwise, pixel)
+        else:
+            self._project(e, p, n, depthwise, pixel)
+
+    def _project(
+        self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index], depthwise: Pointer, pixel: Index
+    ) -> None:
+        """The projection of a tile, panel by panel."""
+        length, pixels = n["expanded"], self.window.pixels
 
         def panel(column: Index, vectors: int) -> None:
             with e.loop(0, self.window.height) as row:
@@ -154,6 +172,22 @@ class InvertedResidual(Kernel):
 
         panels = n["project_wide"] + n["project_narrow"]
         each_panel(e, self.project_vectors, n["project_wide"], 0, panels, panel)
+
+    def _project_pairs(
+        self, e: Emitter, p: Mapping[str, Pointer], n: Mapping[str, Index], depthwise: Pointer, pixel: Index
+    ) -> None:
+        """The projection of a tile, all columns of pairs of its pixels."""
+        length, (height, pixels) = n["expanded"], (self.window.height, self.window.pixels)
+        pairs = [depthwise + length * (2 * i) for i in range(height * pixels // 2)]
+        places = [(pixel + n["result_width"] * y + x) * n["n"] for y in range(height) for x in range(pixels)]
+        finish_pairs(
+            e,
+            multiply_pairs(e, pairs, p["project_weight"], length, self.halves),
+            p["project_bias"],
+            [p["residual"] + place for place in places] if self.residual else None,
+            [p["result"] + place for place in places],
+            self.activation,
+        )
 
 
 def expand_panel(

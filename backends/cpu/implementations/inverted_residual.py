@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from nascompiler.backends.kernels.activation import Activation
 from nascompiler.backends.kernels.expanded_depthwise import ExpandedDepthwise
 from nascompiler.backends.kernels.gemm import Panels
 from nascompiler.backends.kernels.inverted_residual import InvertedResidual
+from nascompiler.backends.kernels.pixel_pairs import halves_of, pack_pairs
 from nascompiler.backends.kernels.ring import Window
 from nascompiler.backends.target import Isa, Target
 from nascompiler.ir.types import Array
@@ -43,35 +45,42 @@ def inverted_residual(call: KernelCall, target: Target) -> Sequence[Implementati
         projection = Panels.of(n, isa.lanes, of_projection)
         if expansion is None or projection is None:
             continue
-        for window in _windows(call, _rows(of_projection, geometry["result_width"], isa), isa):
+        known = {
+            **geometry,
+            "n": n,
+            "expand_wide": expansion.wide,
+            "expand_narrow": expansion.narrow,
+            "project_wide": projection.wide,
+            "project_narrow": projection.narrow,
+        }
+        width = geometry["result_width"]
+        windows = _paired_windows(call, n, isa)
+        windows += [(window, 0) for window in _windows(call, _rows(of_projection, width, isa), isa)]
+        for window, halves in windows:
             kernel = InvertedResidual(
                 isa=isa,
                 window=window,
                 rows=_rows(of_expansion, geometry["width"], isa),
                 expand_vectors=of_expansion,
-                project_vectors=of_projection,
+                project_vectors=0 if halves else of_projection,
                 expand_activation=_activation(call, "expand_"),
                 depthwise_activation=_activation(call, "depthwise_"),
                 activation=_activation(call, ""),
                 residual=is_residual,
-                columns=n if n < isa.lanes else 0,
+                columns=n if n < isa.lanes and not halves else 0,
+                halves=halves,
             )
-            known = {
-                **geometry,
-                "n": n,
-                "expand_wide": expansion.wide,
-                "expand_narrow": expansion.narrow,
-                "project_wide": projection.wide,
-                "project_narrow": projection.narrow,
-            }
             sizes = {name: known[name] for name in kernel.sizes}
             chunks = max(1, min(max(target.threads, 2), sizes["result_height"] // ROWS_PER_CHUNK))
-            tiles = [(kernel.rows, of_expansion), (window.pixels, of_projection)]
+            expanding = f"{kernel.rows}x{of_expansion * isa.lanes}"
+            projecting = f"{window.pixels}x{of_projection * isa.lanes}"
+            if halves:
+                projecting = f"{window.height * window.pixels}x{n} in pairs"
             found[kernel] = Implementation(
-                variant=f"{_steps(window)}, {' and '.join(f'{r}x{v * isa.lanes}' for r, v in tiles)}",
+                variant=f"{_steps(window)}, {expanding} and {projecting}",
                 kernel=kernel,
                 operands={"x": 0, **({"residual": 7} if is_residual else {})},
-                constants=_constants(expansion, projection),
+                constants=_constants(expansion, projection, paired=halves > 0),
                 sizes=sizes,
                 chunks=chunks,
                 workspace=chunks * kernel.workspace_size(sizes),
@@ -149,6 +158,25 @@ def _windows(call: KernelCall, pixels: int, isa: Isa) -> list[Window]:
     return [Window(kernel, stride, rows, min(pixels, isa.accumulators // rows)) for rows in heights]
 
 
+def _paired_windows(call: KernelCall, n: int, isa: Isa) -> list[tuple[Window, int]]:
+    """Steps whose pixels are projected in pairs, with the halves of a vector that n is; none where that saves nothing.
+
+    Two rows come first: they make pairs of any width.
+    """
+    halves, width = halves_of(n, isa.lanes), call.results[0].static_shape[2]
+    most = min(isa.accumulators // halves * 2, isa.accumulators) if halves else 0
+    if most < MOST_ROWS:
+        return []
+    found = []
+    for window in sorted(_windows(call, most, isa), key=lambda window: -window.height):
+        widest = min(most // window.height, width)
+        pixels = -(-width // -(-width // widest))  # so that those of a row overlap least
+        pixels += window.height * pixels % 2
+        if pixels <= widest:
+            found.append((replace(window, pixels=pixels), halves))
+    return found
+
+
 def _steps(window: Window) -> str:
     return "row by row" if window.height == 1 else "rows in pairs"
 
@@ -162,7 +190,9 @@ def _activation(call: KernelCall, prefix: str) -> Activation:
     return call[f"{prefix}activation"], call[f"{prefix}activation_parameters"]
 
 
-def _constants(expansion: Panels, projection: Panels | None) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
+def _constants(
+    expansion: Panels, projection: Panels | None, *, paired: bool = False
+) -> Callable[[Mapping[int, Array]], dict[str, Array]]:
     """Packs the weights and biases of the expansion, the depthwise convolution and the projection, if there is one."""
     vectors = Panels.of(expansion.columns, expansion.lanes, 1)
     assert vectors is not None
@@ -177,7 +207,9 @@ def _constants(expansion: Panels, projection: Panels | None) -> Callable[[Mappin
             "depthwise_weight": vectors.pack(matrix(operands[3])),
             "depthwise_bias": vectors.pack(matrix(operands[4])),
         }
-        if projection is not None:
+        if projection is not None and paired:
+            packed |= {"project_weight": pack_pairs(matrix(operands[5])), "project_bias": np.asarray(operands[6])}
+        elif projection is not None:
             project = pack_panels(projection)({1: operands[5], 2: operands[6]})
             packed |= {"project_weight": project["weight"], "project_bias": project["bias"]}
         return packed
