@@ -18,6 +18,9 @@ from nascompiler.ir.types import Array
 MOST_ROWS = 7
 """Planes of mobile networks divide by 7, and so many rows need no more addresses than there are registers."""
 
+SINGLE_ROWS = 10
+"""The same where tiles are one vector wide: seven sums would wait for each other."""
+
 FEW_TILES = 8
 """Up to so many tiles of rows, threads share blocks of panels instead."""
 
@@ -100,6 +103,8 @@ def tiles(m: int, n: int, target: Target) -> list[tuple[int, int]]:
         guesses = sorted(shapes, key=lambda tile: (-(-m // tile[0]) * tile[0], shapes.index(tile)))
     elif n >= 4 * isa.lanes:
         guesses.append((min(6, isa.accumulators // 4, m), 4))
+    elif vectors == 1:
+        guesses.insert(0, (min(SINGLE_ROWS, isa.accumulators, m), 1))
     return list(dict.fromkeys(guesses))
 
 
