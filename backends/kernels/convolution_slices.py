@@ -15,6 +15,7 @@ from nascompiler.backends.kernels.activation import NONE, Activation
 from nascompiler.backends.kernels.emitter import Condition, Emitter, Index, Number, Pointer, Vector
 from nascompiler.backends.kernels.kernel import Kernel, share
 from nascompiler.backends.kernels.slices import (
+    BLOCK,
     LANES,
     SLICES,
     SUMS,
@@ -22,7 +23,6 @@ from nascompiler.backends.kernels.slices import (
     UNIT,
     Products,
     Result,
-    each_block,
     largest,
     sizes_of,
     store_slices,
@@ -228,12 +228,14 @@ class _Work:
         """Stage the channels of a pixel, a block at a time."""
         e, size = self.e, self.kernel.slice_bytes
 
-        def stage_block(block: Index, places: Sequence[Number]) -> None:
-            slices = target + block * (SLICES * size)
-            terms = [e.load(source + place, LANES) for place in places]
-            store_slices(e, terms, factor, [slices + i * size for i in range(SLICES)])
-
-        each_block(e, self.n["c"], self.n["blocks"], stage_block)
+        c, blocks = self.n["c"], self.n["blocks"]
+        long = (c + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
+        for first, last, vectors in ((0, long, 4), (long, blocks, 2)):
+            with e.loop(first, last, unroll=1) as block:
+                slices = target + block.index * (SLICES * size)
+                places = [e.smaller(block.index * BLOCK + i * LANES, c - LANES) for i in range(vectors)]
+                terms = [e.load(source + place, LANES) for place in places]
+                store_slices(e, terms, factor, [slices + i * size for i in range(SLICES)])
 
     def clear(self, line: Pointer, first: Index, last: Index) -> None:
         """Stage zeros for some pixels of a line."""

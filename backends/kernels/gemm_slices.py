@@ -189,13 +189,12 @@ class _Work:
 
     def stage(self, tile: Index) -> None:
         """Stage a tile of rows, and keep their scales."""
-        e, n, row = self.e, self.n, self.row(tile)
+        e, n, row = self.e, self.n, self.e.index(self.row(tile))
         with e.loop(0, n["tile_rows"], _TOGETHER, unroll=1) as group:
-            lines = [e.index(e.smaller(group.index + i, n["tile_rows"] - 1)) for i in range(_TOGETHER)]
-            scale = self.measure(tile, [line + row for line in lines])
+            lines = [e.smaller(group.index + i, n["tile_rows"] - 1) for i in range(_TOGETHER)]
+            scale = self.measure(tile, [row + line for line in lines])
             for values, kept in ((scale, self.scales(tile)), (UNIT / scale, self.factors)):
-                for i, line in enumerate(lines):
-                    e.store(e.part(values, i, 1), kept + line)
+                e.store(e.part(values, 0, _TOGETHER), kept + group.index)
         with e.loop(0, n["tile_rows"], unroll=1) as line:
             self.stage_line(tile, line.index, line.index + row)
 

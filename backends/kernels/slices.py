@@ -286,14 +286,6 @@ def store_slices(e: Emitter, terms: Sequence[Vector], factor: Vector, targets: S
         e.store(e.bits(value ^ _SIGNS, DType.I32), target.cast(DType.I32))
 
 
-def each_block(e: Emitter, k: Index, blocks: Index, body: Callable[[Index, Sequence[Number]], None]) -> None:
-    """`body(block, places)` for the blocks of k terms: where four vectors or two begin; the last end with k."""
-    long = (k + 2 * LANES - 1) // BLOCK  # blocks with more than two vectors
-    for first, last, vectors in ((0, long, 4), (long, blocks, 2)):
-        with e.loop(first, last, unroll=1) as block:
-            body(block.index, [e.smaller(block.index * BLOCK + i * LANES, k - LANES) for i in range(vectors)])
-
-
 def largest(e: Emitter, sizes: Vector) -> Vector:
     """In all lanes the scale of numbers with these `sizes`."""
     width = LANES

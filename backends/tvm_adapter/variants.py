@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +20,12 @@ from nascompiler.backends.memory import aligned
 from nascompiler.backends.target import Target
 from nascompiler.backends.tile_permission import permit_tiles
 from nascompiler.backends.toolchain import link_shared
+from nascompiler.backends.tvm_adapter.buffers import Buffer
 from nascompiler.backends.tvm_adapter.build import kernel_object, write_kernel
 from nascompiler.backends.tvm_adapter.caller import caller_symbol
 from nascompiler.backends.tvm_adapter.device import tvm_target
 from nascompiler.backends.tvm_adapter.lower import lower
-from nascompiler.backends.tvm_adapter.lowered import Lowered
+from nascompiler.backends.tvm_adapter.lowered import Lowered, bindings, result_types
 from nascompiler.ir.graph import Graph
 from nascompiler.ir.types import Array, DType
 
@@ -182,30 +182,25 @@ class Variant:
         values: dict[Any, Any] = dict(zip(inputs, self._memory.inputs, strict=True))
         values[packed] = weights
         place = 0
-        for block in main.body.blocks:
-            for binding in block.bindings:
-                value = binding.value
-                if isinstance(value, relax.Tuple):
-                    values[binding.var] = [values[v] for v in value.fields]
-                elif isinstance(value, relax.TupleGetItem):
-                    values[binding.var] = values[value.tuple_value][value.index]
-                elif isinstance(value, relax.Var):
-                    values[binding.var] = values[value]
-                elif str(value.op.name) == "relax.call_dps_packed":
-                    read = [values[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
-                    written = []
-                    for type in value.ty_args:
-                        for part in type.fields if isinstance(type, relax.TupleType) else [type]:
-                            shape = tuple(int(size) for size in part.shape)
-                            written.append(self._memory.written(place, shape, str(part.dtype)))
-                            place += 1
-                    values[binding.var] = written if len(written) > 1 else written[0]
-                    arguments = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in (*read, *written)]
-                    yield self._functions[str(value.args[0].global_symbol)], arguments
-                else:
-                    assert str(value.op.name) == "relax.reshape", value.op
-                    shape = tuple(int(size) for size in value.args[1])
-                    values[binding.var] = values[value.args[0]].reshape(shape)
+        for variable, value in bindings(main):
+            if isinstance(value, relax.Tuple):
+                values[variable] = [values[v] for v in value.fields]
+            elif isinstance(value, relax.TupleGetItem):
+                values[variable] = values[value.tuple_value][value.index]
+            elif isinstance(value, relax.Var):
+                values[variable] = values[value]
+            elif str(value.op.name) == "relax.call_dps_packed":
+                read = [values[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
+                written = []
+                for result in map(Buffer.of, result_types(value.ty_args)):
+                    written.append(self._memory.written(place, result.shape, result.dtype))
+                    place += 1
+                values[variable] = written if len(written) > 1 else written[0]
+                arguments = [self._tensor(a) if isinstance(a, np.ndarray) else a for a in (*read, *written)]
+                yield self._functions[str(value.args[0].global_symbol)], arguments
+            else:
+                assert str(value.op.name) == "relax.reshape", value.op
+                values[variable] = values[value.args[0]].reshape([int(size) for size in value.args[1]])
         self.outputs = values[main.body.body]
 
     def _tensor(self, array: Array) -> Any:
@@ -219,23 +214,17 @@ def _program_ns(lowered: Lowered) -> float:
     kernels = {caller_symbol(kernel) for kernel in lowered.objects.values()}
     main = lowered.module["main"]
     weights, total = set(), 0.0
-    for binding in (binding for block in main.body.blocks for binding in block.bindings):
-        value = binding.value
+    for variable, value in bindings(main):
         if isinstance(value, relax.TupleGetItem) and value.tuple_value.same_as(main.params[-1]):
-            weights.add(binding.var)
+            weights.add(variable)
         elif isinstance(value, tvm.ir.Call) and str(value.op.name) == "relax.call_dps_packed":
             if str(value.args[0].global_symbol) in kernels:
                 total += PROGRAM_CALL_NS
             else:
                 arguments = [a for a in value.args[1].fields if isinstance(a, relax.Var) and a not in weights]
-                written = [part for type in value.ty_args for part in getattr(type, "fields", [type])]
-                moved = sum(map(_bytes, [*(argument.ty for argument in arguments), *written]))
-                total += OUTSIDE_NS + OUTSIDE_BYTE_NS * moved
+                moved = [argument.ty for argument in arguments] + result_types(value.ty_args)
+                total += OUTSIDE_NS + OUTSIDE_BYTE_NS * sum(Buffer.of(type).bytes for type in moved)
     return total
-
-
-def _bytes(type: Any) -> int:
-    return prod(int(size) for size in type.shape) * np.dtype(str(type.dtype)).itemsize
 
 
 def _copy(array: Array) -> Array:
