@@ -107,6 +107,7 @@ class GemmSlices(Kernel):
             """The tile of rows and the panel that are multiplied in a step of the loops."""
             return (first + rest, outer) if self.panels_outside else (first + outer, rest)
 
+        portion = (e.index(SLOT // TILE_BYTES) + (own - 1)) // own * TILE_BYTES
         with e.when(start < stop):
             work.registers.configure(p["tiles"])
             with e.loop(start // inner, (stop + (inner - 1)) // inner) as outer:
@@ -119,17 +120,17 @@ class GemmSlices(Kernel):
                     if self.panels_outside:
                         with e.when(number < start + own):
                             work.stage(tile)
-                        is_new = e.either(loop.index.equals(0), number.equals(start))
+                        asked = (loop.index * portion, (loop.index + 1) * portion)
                     else:
-                        is_new = number < start + panels
-                    is_first = e.both(is_new, own > 1)
+                        is_new = e.both(number < start + panels, own > 1)
+                        asked = (e.index(0), e.choose(is_new, SLOT, 0))
                     continues = loop.index > 0
                     before = item(
                         e.choose(continues, outer.index, outer.index - 1),
                         e.choose(continues, loop.index - 1, inner - 1),
                     )
                     following = e.choose(panel < panels - 1, panel + 1, 0)
-                    work.multiply(tile, panel, is_first, following, before, number > start)
+                    work.multiply(tile, panel, asked, following, before, number > start)
             last = stop - 1
             work.result(*item(last // inner, last % inner)).finish_all()
             work.registers.release()
@@ -240,14 +241,15 @@ class _Work:
         self,
         tile: Index,
         panel: Index,
-        is_first: Condition,
+        asked: tuple[Index, Index],
         following: Index,
         before: tuple[Index, Index],
         has_before: Condition,
     ) -> None:
         """Leave in `sums` the products of a tile of rows and a panel; finish the item `before` meanwhile.
 
-        Where a panel `is_first` met, the weights of the `following` one are asked for: they come from afar.
+        The weights of the `following` panel come from afar: of each of its blocks the bytes that are `asked` for, from
+        the first to the last + 1, are fetched beside the same block of this one.
         """
         e, n = self.e, self.n
         weight = self.p["weight"] + panel * n["blocks"] * SLOT
@@ -260,7 +262,7 @@ class _Work:
         def meanwhile(block: Index) -> None:
             with e.when(has_before):
                 result.finish_beside(block)
-            with e.when(is_first), e.loop(0, SLOT, TILE_BYTES, unroll=8) as line:
+            with e.loop(asked[0], e.smaller(asked[1], SLOT), TILE_BYTES, unroll=4) as line:
                 e.prefetch(next_weight + block * SLOT + line.index, level=2)
 
         inner: Literal["x", "weight"] = "x" if self.kernel.panels_outside else "weight"
