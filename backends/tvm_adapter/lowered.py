@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,35 @@ def bindings(function: Any) -> Iterator[tuple[Any, Any]]:
 def result_types(types: Iterable[Any]) -> list[Any]:
     """The types of the arrays that a call writes, of its `ty_args`."""
     return [part for type in types for part in (type.fields if isinstance(type, relax.TupleType) else [type])]
+
+
+def follow(
+    function: Any,
+    given: Iterable[Any],
+    reshape: Callable[[Any, tuple[int, ...]], Any],
+    call: Callable[[str, list[Any], list[Any]], Sequence[Any]],
+) -> Any:
+    """Go through a function that calls kernels, with something that stands for each of its arrays.
+
+    `given` has what stands for the parameters, the last one a sequence. `reshape` makes of an array one of another
+    shape; `call(symbol, arguments, types)` gets arrays and numbers, and gives the arrays of these types that a kernel
+    writes. Returns those of the outputs.
+    """
+    values = dict(zip(function.params, given, strict=True))
+    for variable, value in bindings(function):
+        if isinstance(value, relax.Tuple):
+            values[variable] = [values[field] for field in value.fields]
+        elif isinstance(value, relax.TupleGetItem):
+            values[variable] = values[value.tuple_value][value.index]
+        elif isinstance(value, relax.Var):
+            values[variable] = values[value]
+        elif str(value.op.name) == "relax.reshape":
+            values[variable] = reshape(values[value.args[0]], tuple(int(size) for size in value.args[1]))
+        else:
+            arguments = [values[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
+            written = call(str(value.args[0].global_symbol), arguments, result_types(value.ty_args))
+            values[variable] = written[0] if len(written) == 1 else written
+    return values[function.body.body]
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from nascompiler.backends.target import Target
 from nascompiler.backends.tvm_adapter.arena import Block, ChainNumber
 from nascompiler.backends.tvm_adapter.buffers import Buffer, KernelStep, View
 from nascompiler.backends.tvm_adapter.caller import caller_symbol
-from nascompiler.backends.tvm_adapter.lowered import Lowered, bindings, result_types
+from nascompiler.backends.tvm_adapter.lowered import Lowered, follow
 from nascompiler.backends.tvm_adapter.run_code import Own, Run, Step
 from nascompiler.backends.tvm_adapter.stripes import Piece, groups_of
 from nascompiler.backends.tvm_runtime.program import RUN
@@ -68,35 +68,26 @@ class _Runs:
         """Collect the calls, in order, with the arrays behind all variables."""
         main = lowered.module["main"]
         *self.inputs, packed = main.params
-        views: dict[Any, Any] = {v: _view(Buffer.of(v.ty, variable=v)) for v in self.inputs}
-        views[packed] = [_view(Buffer.of(part, weight=i)) for i, part in enumerate(packed.ty.fields)]
+        given = [_view(Buffer.of(v.ty, variable=v)) for v in self.inputs]
+        weights = [_view(Buffer.of(part, weight=i)) for i, part in enumerate(packed.ty.fields)]
         run = number = 0
-        for variable, value in bindings(main):
-            if isinstance(value, relax.Tuple):
-                views[variable] = [views[field] for field in value.fields]
-            elif isinstance(value, relax.TupleGetItem):
-                views[variable] = views[value.tuple_value][value.index]
-            elif isinstance(value, relax.Var):
-                views[variable] = views[value]
-            elif str(value.op.name) == "relax.reshape":
-                views[variable] = views[value.args[0]][0], tuple(int(size) for size in value.args[1])
+
+        def call(symbol: str, arguments: list[Any], types: list[Any]) -> list[View]:
+            nonlocal run, number
+            kernel = self.kernels.get(symbol)
+            if kernel is None:
+                run, number = run + 1, 0
+                written = tuple(Buffer.of(type) for type in types)
+                self.items.append(_Other(symbol, tuple(arguments), written))
             else:
-                symbol = str(value.args[0].global_symbol)
-                kernel = self.kernels.get(symbol)
-                types = result_types(value.ty_args)
-                given = [views[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
-                if kernel is None:
-                    run, number = run + 1, 0
-                    written = tuple(Buffer.of(type) for type in types)
-                    self.items.append(_Other(symbol, tuple(given), written))
-                else:
-                    written = tuple(Buffer.of(type, run=run) for type in types)
-                    read = tuple(a for a in given if isinstance(a, tuple))
-                    *sizes, chunks = (a for a in given if isinstance(a, int))
-                    self.items.append(KernelStep(run, number, kernel, read, tuple(sizes), chunks, written))
-                    number += 1
-                views[variable] = _view(written[0]) if len(written) == 1 else [_view(array) for array in written]
-        self.outputs = views[main.body.body]
+                written = tuple(Buffer.of(type, run=run) for type in types)
+                read = tuple(a for a in arguments if isinstance(a, tuple))
+                *sizes, chunks = (a for a in arguments if isinstance(a, int))
+                self.items.append(KernelStep(run, number, kernel, read, tuple(sizes), chunks, written))
+                number += 1
+            return [_view(array) for array in written]
+
+        self.outputs = follow(main, [*given, weights], lambda view, shape: (view[0], shape), call)
 
     def _shared(self) -> set[Buffer]:
         """The arrays that are read outside of the run that makes them."""

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import relax
-
 from nascompiler.backends.cpu.implementation import WRITTEN
 from nascompiler.backends.kernels.kernel import Kernel
 from nascompiler.backends.tvm_adapter.caller import caller_symbol
-from nascompiler.backends.tvm_adapter.lowered import Lowered, bindings, result_types
+from nascompiler.backends.tvm_adapter.lowered import Lowered, follow
 from nascompiler.ir.types import DType, TensorType
 
 Argument = int | tuple[int, tuple[int, ...]]
@@ -52,25 +50,16 @@ class _Reader:
 
     def steps(self) -> Steps:
         *inputs, packed = self._main.params
-        values: dict[Any, Any] = {variable: self._array(variable.ty) for variable in inputs}
-        values[packed] = [self._array(part) for part in packed.ty.fields]
+        given = [self._array(variable.ty) for variable in inputs]
+        weights = [self._array(part) for part in packed.ty.fields]
         steps = []
-        for variable, value in bindings(self._main):
-            if isinstance(value, relax.Tuple):
-                values[variable] = [values[field] for field in value.fields]
-            elif isinstance(value, relax.TupleGetItem):
-                values[variable] = values[value.tuple_value][value.index]
-            elif isinstance(value, relax.Var):
-                values[variable] = values[value]
-            elif str(value.op.name) == "relax.reshape":
-                values[variable] = values[value.args[0]][0], tuple(int(size) for size in value.args[1])
-            else:
-                types = result_types(value.ty_args)
-                given = [values[a] if isinstance(a, relax.Var) else int(a.value) for a in value.args[1].fields]
-                written = [self._array(type) for type in types]
-                values[variable] = written[0] if len(written) == 1 else written
-                steps.append(self._step(str(value.args[0].global_symbol), given, written))
-        outputs = values[self._main.body.body]
+
+        def call(symbol: str, arguments: list[Argument], types: list[Any]) -> list[tuple[int, tuple[int, ...]]]:
+            written = [self._array(type) for type in types]
+            steps.append(self._step(symbol, arguments, written))
+            return written
+
+        outputs = follow(self._main, [*given, weights], lambda array, shape: (array[0], shape), call)
         return Steps(
             tuple(self._arrays), len(inputs), self._weights, tuple(steps), tuple(array for array, _ in outputs)
         )

@@ -99,10 +99,8 @@ def test_blocks(isa, family):
     target = target_of(isa)
     is_best = isa == parse_target("cpu").isa.name
     edge = family.kernel // 2
-    for number, (x, expanded, features) in enumerate(SIZES if is_best else SIZES[:1]):
-        padding = [(edge,) * 4, (0, edge, edge, family.kernel - 1), (family.kernel - 1, 0, 0, edge), (edge,) * 4][
-            number
-        ]
+    paddings = [(edge,) * 4, (0, edge, edge, family.kernel - 1), (family.kernel - 1, 0, 0, edge), (edge,) * 4]
+    for (x, expanded, features), padding in list(zip(SIZES, paddings, strict=True))[: None if is_best else 1]:
         check(family.graph(x, expanded, features, padding), target, is_first_enough=not is_best)
 
 
